@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The C shims, one file per header: inline functions and macros that Rust cannot call by name. */
+
+#include "vfs.c"
+#include "dax.c"
+#include "virtio.c"
