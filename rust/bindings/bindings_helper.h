@@ -23,3 +23,15 @@
 #include <uapi/linux/virtio_fs.h>
 
 #include "../helpers/helpers.c"
+
+/* Constants that bindgen cannot read from macros with casts. */
+static const unsigned int RUST_FUSE_TASK_KILLABLE = TASK_KILLABLE;
+static const unsigned int RUST_FUSE_TASK_NORMAL = TASK_NORMAL;
+static const unsigned long RUST_FUSE_SB_RDONLY = SB_RDONLY;
+static const unsigned long RUST_FUSE_SB_ACTIVE = SB_ACTIVE;
+static const unsigned long RUST_FUSE_SB_NODEV = SB_NODEV;
+static const unsigned long RUST_FUSE_SB_MANDLOCK = SB_MANDLOCK;
+static const unsigned int RUST_FUSE_S_DAX = S_DAX;
+static const unsigned int RUST_FUSE_S_NOSEC = S_NOSEC;
+static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)FMODE_WRITE;
+static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;

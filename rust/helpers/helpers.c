@@ -4,3 +4,4 @@
 #include "vfs.c"
 #include "dax.c"
 #include "virtio.c"
+#include "sync.c"

@@ -1,14 +1,319 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for <linux/fs.h>, <linux/pagemap.h>, <linux/dcache.h> and <linux/seq_file.h>. */
+/* Shims for <linux/fs.h>, <linux/pagemap.h>, <linux/dcache.h>, <linux/cred.h> and <linux/slab.h>. */
 
+#include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/huge_mm.h>
+#include <linux/jiffies.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
 
-loff_t rust_fuse_i_size_read(const struct inode *inode);
-loff_t rust_fuse_i_size_read(const struct inode *inode)
+#define RUST_FUSE_HELPER(ret, name, ...)	\
+	ret rust_fuse_##name(__VA_ARGS__);	\
+	ret rust_fuse_##name(__VA_ARGS__)
+
+RUST_FUSE_HELPER(loff_t, i_size_read, const struct inode *inode)
 {
 	return i_size_read(inode);
+}
+
+RUST_FUSE_HELPER(void, i_size_write, struct inode *inode, loff_t size)
+{
+	i_size_write(inode, size);
+}
+
+RUST_FUSE_HELPER(void, i_uid_write, struct inode *inode, uid_t uid)
+{
+	i_uid_write(inode, uid);
+}
+
+RUST_FUSE_HELPER(void, i_gid_write, struct inode *inode, gid_t gid)
+{
+	i_gid_write(inode, gid);
+}
+
+RUST_FUSE_HELPER(void, inode_set_times, struct inode *inode, s64 asec, u32 ansec, s64 msec, u32 mnsec, s64 csec, u32 cnsec)
+{
+	inode_set_atime(inode, asec, ansec);
+	inode_set_mtime(inode, msec, mnsec);
+	inode_set_ctime(inode, csec, cnsec);
+}
+
+RUST_FUSE_HELPER(void, inode_mtime, const struct inode *inode, s64 *sec, u32 *nsec)
+{
+	*sec = inode_get_mtime_sec(inode);
+	*nsec = inode_get_mtime_nsec(inode);
+}
+
+RUST_FUSE_HELPER(dev_t, new_decode_dev, u32 dev)
+{
+	return new_decode_dev(dev);
+}
+
+RUST_FUSE_HELPER(u32, new_encode_dev, dev_t dev)
+{
+	return new_encode_dev(dev);
+}
+
+RUST_FUSE_HELPER(void, ihold, struct inode *inode)
+{
+	ihold(inode);
+}
+
+RUST_FUSE_HELPER(bool, inode_is_new, struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+RUST_FUSE_HELPER(bool, is_bad_inode, struct inode *inode)
+{
+	return is_bad_inode(inode);
+}
+
+RUST_FUSE_HELPER(void, inode_lock, struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+RUST_FUSE_HELPER(int, inode_lock_killable, struct inode *inode)
+{
+	return down_write_killable(&inode->i_rwsem);
+}
+
+RUST_FUSE_HELPER(void, inode_unlock, struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+RUST_FUSE_HELPER(int, inode_lock_shared_killable, struct inode *inode)
+{
+	return down_read_killable(&inode->i_rwsem);
+}
+
+RUST_FUSE_HELPER(bool, inode_trylock, struct inode *inode)
+{
+	return inode_trylock(inode);
+}
+
+RUST_FUSE_HELPER(bool, inode_trylock_shared, struct inode *inode)
+{
+	return inode_trylock_shared(inode);
+}
+
+RUST_FUSE_HELPER(void, inode_unlock_shared, struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
+RUST_FUSE_HELPER(void, filemap_invalidate_lock, struct inode *inode)
+{
+	filemap_invalidate_lock(inode->i_mapping);
+}
+
+RUST_FUSE_HELPER(void, filemap_invalidate_unlock, struct inode *inode)
+{
+	filemap_invalidate_unlock(inode->i_mapping);
+}
+
+RUST_FUSE_HELPER(int, filemap_invalidate_lock_shared_killable, struct inode *inode)
+{
+	return down_read_killable(&inode->i_mapping->invalidate_lock);
+}
+
+RUST_FUSE_HELPER(void, filemap_invalidate_lock_shared, struct inode *inode)
+{
+	filemap_invalidate_lock_shared(inode->i_mapping);
+}
+
+RUST_FUSE_HELPER(void, filemap_invalidate_unlock_shared, struct inode *inode)
+{
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+}
+
+RUST_FUSE_HELPER(u64, jiffies_64, void)
+{
+	return get_jiffies_64();
+}
+
+RUST_FUSE_HELPER(u64, nsecs_to_jiffies64, u64 n)
+{
+	return nsecs_to_jiffies64(n);
+}
+
+RUST_FUSE_HELPER(u64, sec_to_jiffies, u64 sec)
+{
+	return sec * HZ;
+}
+
+RUST_FUSE_HELPER(uid_t, current_fsuid, struct user_namespace *ns)
+{
+	return from_kuid(ns, current_fsuid());
+}
+
+RUST_FUSE_HELPER(gid_t, current_fsgid, struct user_namespace *ns)
+{
+	return from_kgid(ns, current_fsgid());
+}
+
+RUST_FUSE_HELPER(pid_t, current_pid, void)
+{
+	return task_pid_nr(current);
+}
+
+RUST_FUSE_HELPER(umode_t, current_umask, void)
+{
+	return current_umask();
+}
+
+RUST_FUSE_HELPER(uid_t, iattr_uid, struct super_block *sb, const struct iattr *attr)
+{
+	return from_kuid(sb->s_user_ns, attr->ia_uid);
+}
+
+RUST_FUSE_HELPER(gid_t, iattr_gid, struct super_block *sb, const struct iattr *attr)
+{
+	return from_kgid(sb->s_user_ns, attr->ia_gid);
+}
+
+RUST_FUSE_HELPER(struct kmem_cache *, inode_cache_create, const char *name, unsigned int size, unsigned int align, void (*ctor)(void *))
+{
+	struct kmem_cache_args args = {
+		.align = align,
+		.ctor = ctor,
+	};
+
+	return kmem_cache_create(name, size, &args, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT);
+}
+
+RUST_FUSE_HELPER(void *, alloc_inode_sb, struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+RUST_FUSE_HELPER(void, kfree, const void *p)
+{
+	kfree(p);
+}
+
+RUST_FUSE_HELPER(void, rcu_barrier, void)
+{
+	rcu_barrier();
+}
+
+RUST_FUSE_HELPER(bool, dir_emit, struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
+
+RUST_FUSE_HELPER(struct folio *, readahead_folio, struct readahead_control *rac)
+{
+	return readahead_folio(rac);
+}
+
+RUST_FUSE_HELPER(size_t, folio_size, struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+RUST_FUSE_HELPER(loff_t, folio_pos, struct folio *folio)
+{
+	return folio_pos(folio);
+}
+
+RUST_FUSE_HELPER(void, folio_get, struct folio *folio)
+{
+	folio_get(folio);
+}
+
+RUST_FUSE_HELPER(void, folio_put, struct folio *folio)
+{
+	folio_put(folio);
+}
+
+RUST_FUSE_HELPER(struct page *, folio_page, struct folio *folio, size_t n)
+{
+	return folio_page(folio, n);
+}
+
+RUST_FUSE_HELPER(void, folio_zero_range, struct folio *folio, size_t start, size_t len)
+{
+	folio_zero_range(folio, start, len);
+}
+
+RUST_FUSE_HELPER(void, sb_start_pagefault, struct super_block *sb)
+{
+	sb_start_pagefault(sb);
+}
+
+RUST_FUSE_HELPER(void, sb_end_pagefault, struct super_block *sb)
+{
+	sb_end_pagefault(sb);
+}
+
+RUST_FUSE_HELPER(void, vma_set_dax, struct vm_area_struct *vma, const struct vm_operations_struct *ops)
+{
+	file_accessed(vma->vm_file);
+	vma->vm_ops = ops;
+	vm_flags_set(vma, VM_MIXEDMAP | VM_HUGEPAGE);
+}
+
+RUST_FUSE_HELPER(struct page *, alloc_page, void)
+{
+	return alloc_page(GFP_KERNEL);
+}
+
+RUST_FUSE_HELPER(void, put_page, struct page *page)
+{
+	put_page(page);
+}
+
+RUST_FUSE_HELPER(void *, page_address, const struct page *page)
+{
+	return page_address(page);
+}
+
+RUST_FUSE_HELPER(bool, iov_iter_is_write, const struct iov_iter *iter)
+{
+	return iov_iter_rw(iter) == WRITE;
+}
+
+RUST_FUSE_HELPER(size_t, iov_iter_count, const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+RUST_FUSE_HELPER(void, iov_iter_truncate, struct iov_iter *iter, u64 count)
+{
+	iov_iter_truncate(iter, count);
+}
+
+RUST_FUSE_HELPER(void, iov_iter_reexpand, struct iov_iter *iter, size_t count)
+{
+	iov_iter_reexpand(iter, count);
+}
+
+RUST_FUSE_HELPER(int, fs_context_purpose, const struct fs_context *fc)
+{
+	return fc->purpose;
+}
+
+RUST_FUSE_HELPER(int, fs_parameter_type, const struct fs_parameter *param)
+{
+	return param->type;
+}
+
+RUST_FUSE_HELPER(ssize_t, generic_write_sync, struct kiocb *iocb, ssize_t count)
+{
+	return generic_write_sync(iocb, count);
+}
+
+RUST_FUSE_HELPER(void, cond_resched, void)
+{
+	cond_resched();
 }

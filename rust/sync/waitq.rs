@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wait queues with killable waits. Waking is allowed in every context; waiting sleeps.
+//!
+//! There is no uninterruptible wait here on purpose: whatever a file system waits for may never come.
+//!
+//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+
+use crate::bindings;
+use core::marker::PhantomPinned;
+use kernel::{prelude::*, str::CStr, sync::LockClassKey, types::Opaque};
+
+/// A `wait_queue_head`.
+#[pin_data]
+pub(crate) struct WaitQueue {
+    #[pin]
+    head: Opaque<bindings::wait_queue_head>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: A wait queue head may be used from every thread.
+unsafe impl Send for WaitQueue {}
+// SAFETY: A wait queue head is made for concurrent use.
+unsafe impl Sync for WaitQueue {}
+
+/// Takes a wait queue entry off its queue when the wait ends, however it ends.
+struct Entry<'a> {
+    queue: &'a WaitQueue,
+    entry: &'a Opaque<bindings::wait_queue_entry>,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Both were initialised by `wait_killable` and outlive this guard.
+        unsafe { bindings::finish_wait(self.queue.head.get(), self.entry.get()) };
+    }
+}
+
+impl WaitQueue {
+    /// Makes a wait queue; use [`new_waitq!`].
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: `slot` is valid for writes; name and key are static.
+            head <- Opaque::ffi_init(|slot| unsafe {
+                bindings::__init_waitqueue_head(slot, name.as_char_ptr(), key.as_ptr().cast())
+            }),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Sleeps until `ready` gives a value. `ready` runs with the task state set, so it must not sleep itself.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when a fatal signal arrived first.
+    pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
+        if let Some(r) = ready() {
+            return Ok(r);
+        }
+        let entry = Opaque::<bindings::wait_queue_entry>::uninit();
+        // SAFETY: `entry` is valid for writes and stays in place until `guard` takes it off the queue.
+        unsafe { bindings::init_wait_entry(entry.get(), 0) };
+        let _guard = Entry {
+            queue: self,
+            entry: &entry,
+        };
+        loop {
+            // SAFETY: Both are initialised; the entry is taken off the queue by the guard.
+            let killed = unsafe {
+                bindings::prepare_to_wait_event(
+                    self.head.get(),
+                    entry.get(),
+                    bindings::RUST_FUSE_TASK_KILLABLE as _,
+                )
+            };
+            if let Some(r) = ready() {
+                return Ok(r);
+            }
+            if killed != 0 {
+                return Err(EINTR);
+            }
+            // SAFETY: May be called in process context, where all waits are.
+            unsafe { bindings::schedule() };
+        }
+    }
+
+    /// Wakes every waiter; each looks at its condition again.
+    pub(crate) fn wake_all(&self) {
+        // SAFETY: The head is initialised. Waiting mode "normal" reaches killable sleepers.
+        unsafe {
+            bindings::__wake_up(
+                self.head.get(),
+                bindings::RUST_FUSE_TASK_NORMAL,
+                0,
+                core::ptr::null_mut(),
+            )
+        };
+    }
+}
+
+/// Makes a [`WaitQueue`] with a lock class of its own.
+macro_rules! new_waitq {
+    ($name:literal) => {
+        $crate::sync::WaitQueue::new($crate::c_str!($name), kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_waitq;
