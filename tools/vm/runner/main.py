@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs a guest with the module under test: options, the order of things, and the verdict. Started by ../run."""
+import argparse
+import fnmatch
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import agent  # noqa: E402
+import image  # noqa: E402
+import klog  # noqa: E402
+import ktap  # noqa: E402
+import qemu  # noqa: E402
+import servers  # noqa: E402
+from progress import Times, Watcher, say  # noqa: E402
+
+TOP = Path(__file__).resolve().parents[3]
+SELFTESTS = TOP / "tools/testing/selftests"
+
+
+def options():
+    p = argparse.ArgumentParser(prog="tools/vm/run", description="Boots a guest with the module under test.")
+    p.add_argument("--kernel", choices=("debug", "release"), default=os.environ.get("KERNEL", "debug"))
+    p.add_argument("--module", choices=("rust", "c"), default=os.environ.get("MODULE", "rust"))
+    p.add_argument("--transport", choices=("pci", "mmio"), default=os.environ.get("TRANSPORT", "pci"))
+    p.add_argument("--server", choices=("daxfsd", "virtiofsd"), default=os.environ.get("SERVER", "daxfsd"))
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--tests", nargs="+", metavar="GLOB", help="kselftests to run, as in virtiofs:mount* (default: all)")
+    what.add_argument("--exec", metavar="COMMAND", help="run a shell command in the guest and print its output")
+    what.add_argument("--demo", action="store_true", help="a short tour")
+    what.add_argument("--shell", action="store_true", help="a prompt in the guest, the share mounted at /mnt")
+    p.add_argument("--no-load", action="store_true", help="leave loading the module to the command or the tests")
+    p.add_argument("--gdb", action="store_true", help="QEMU listens for gdb on port 1234")
+    p.add_argument("--kmemleak", action="store_true", help="scan for leaks at the end (slow boot)")
+    p.add_argument("--smp", type=int, default=2, metavar="N")
+    p.add_argument("--memory", default="1G", metavar="SIZE")
+    p.add_argument("--timeout", type=int, metavar="S", help="the guest is ended after so many seconds")
+    p.add_argument("--devices", default=str(TOP / "tools/vm/devices.list"), metavar="FILE", help="shares of the guest")
+    p.add_argument("--share", metavar="DIR", help="folder of the share \"dax\" (with virtiofsd: \"stock\")")
+    p.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments")
+    p.add_argument("--out", metavar="DIR", help="folder for logs (default: out/runs/DATE-NAME)")
+    p.add_argument("--keep", action="store_true", help="keep the shared folders of the run")
+    return p.parse_args()
+
+
+def modules(o, kdir):
+    """The module files for the guest, checked against its kernel."""
+    if o.module == "c":
+        return [kdir / "fs/fuse/fuse.ko", kdir / "fs/fuse/virtiofs.ko"]
+    ko = Path(os.environ.get("RUST_FUSE_KO") or TOP / "rust_fuse.ko")
+    if not ko.exists():
+        raise SystemExit(f"error: {ko.name} is not built\n  build it: make KDIR={kdir}")
+    release = (kdir / "include/config/kernel.release").read_text().strip()
+    magic = subprocess.run(["modinfo", "-F", "vermagic", ko], capture_output=True, text=True).stdout.split()
+    if not magic or magic[0] != release:
+        raise SystemExit(f"error: {ko.name} was built for {magic[0] if magic else '?'}, the {o.kernel} guest runs {release}\n"
+                         f"  rebuild it: make KDIR={kdir}")
+    return [ko]
+
+
+def choose(tests, globs):
+    names = (tests / "kselftest-list.txt").read_text().split()
+    globs = [g if ":" in g else f"*:{g}" for g in globs or ["*"]]
+    chosen = [n for n in names if any(fnmatch.fnmatch(n, g) or fnmatch.fnmatch(n.rsplit(".", 1)[0], g) for g in globs)]
+    if not chosen:
+        raise SystemExit(f"error: no kselftest matches {' '.join(globs)}\n  there are: {' '.join(names)}")
+    return chosen
+
+
+def start_qemu(machine, command, out, shell):
+    (out / "qemu.cmd").write_text(shlex.join(command) + "\n")
+    with open(out / "qemu.log", "wb") as log:
+        stdio = {} if shell else {"stdin": subprocess.DEVNULL, "stdout": log}
+        return subprocess.Popen(command, stderr=log, **stdio)
+
+
+def boot(o, out, sock, kdir, shares, script, tests):
+    """Starts everything, waits for the end of the guest, stops everything. Returns the watcher with what was seen."""
+    env = {"MODULE": o.module, "SERVER": o.server, "TRANSPORT": o.transport, "SMP": o.smp, "VM_LOAD": int(not o.no_load),
+           "VM_MODE": "shell" if o.shell else "run", "VM_KMEMLEAK": int(o.kmemleak), "VM_WATCHDOG": max(5, o.timeout - 12),
+           "VM_SHELL_TAG": shares[0].name if o.server == "daxfsd" else "stock",
+           "VM_SHELL_OPTIONS": "-o dax=always" if o.server == "daxfsd" and shares[0].window >= 2 << 20 else "",
+           "TAGS": " ".join(s.name for s in shares)}
+    cache = os.environ["RUST_FUSE_CACHE"]
+    image.make(out / "initrd.cpio", TOP, cache, modules(o, kdir), env, script, tests)
+    machine = qemu.Machine(o.transport, o.smp, o.memory, kdir / "arch/x86/boot/bzImage", out / "initrd.cpio", out, sock)
+    machine.ports(o.shell)
+    shared = "stock" if o.server == "virtiofsd" else shares[0].name
+    watcher = None
+    process = None
+    try:
+        for n, s in enumerate(shares):
+            s.start(o.server, out, sock, os.environ.get("RUST_FUSE_DAXFSD"), o.share if s.name == shared else None)
+        for n, s in enumerate(shares):
+            s.wait_ready()
+            if o.server == "daxfsd":
+                machine.daxfs(n, s.tag, s.socket, s.queues, s.window)
+            else:
+                machine.virtiofs(n, s.tag, s.socket, s.queues)
+        if machine.windows:
+            source = TOP / "tools/vm/shm-mmio/shm-mmio.c"
+            machine.plugin(image.compiled(cache, source, "-shared", "-fPIC", "-ldl"))
+        extra = f"kmemleak={'on' if o.kmemleak else 'off'} {o.append}"
+        command = machine.command(qemu.tsc_khz(), o.gdb, extra)
+        if o.gdb:
+            say(f"gdb: tools/env/enter gdb {kdir}/vmlinux -ex 'target remote :1234'  (after insmod: lx-symbols, or "
+                f"add-symbol-file {os.environ.get('RUST_FUSE_KO') or 'the .ko'} 0xffffffffa0000000)")
+        process = start_qemu(machine, command, out, o.shell)
+        agent.Agent(f"{sock}/ctl.sock", shares, machine.windows, out / "control.log").start()
+        watcher = Watcher(process, out, o)
+        watcher.wait()
+    finally:
+        if process and process.poll() is None:
+            process.kill()
+            process.wait()
+        for s in shares:
+            if watcher:
+                watcher.collect(s)
+            s.stop()
+    return watcher
+
+
+def verdict(o, out, watcher, wanted):
+    """Prints what failed; returns (passed, failed, skipped)."""
+    counts = [0, 0, 0]
+
+    def failure(text):
+        counts[1] += 1
+        print(f"FAILED: {text}")
+
+    tests = ktap.parse(watcher.output(), wanted) if wanted else []
+    if wanted:
+        (out / "ktap.log").write_text(watcher.output())
+    for test in tests:
+        p, f, s = test.counts()
+        counts[0] += p
+        counts[1] += f
+        counts[2] += s
+        if f:
+            print(f"FAILED: {test.name}\n{ktap.failure_text(test)}")
+    if watcher.timed_out:
+        failure(f"the guest was ended after the time limit of {o.timeout} s")
+    elif watcher.exit is None and not o.shell:
+        failure(f"the guest died; end of its log:\n{watcher.tail('console.log', 25)}\n{watcher.tail('qemu.log', 5)}")
+    elif watcher.exit not in (0, None) and not (wanted and counts[1]):
+        failure(f"the guest's script ended with {watcher.exit}")
+    for line in watcher.complaints:
+        failure(line)
+    for report in klog.scan(out / "console.log", klog.read_allowed(SELFTESTS / "virtiofs/klog-allow"), o.module):
+        where = f" during {report.test}" if report.test else ""
+        text = report.lines if len(report.lines) <= 60 else report.lines[:60] + ["..."]
+        failure(f"the kernel complained{where}:\n" + "\n".join("    " + l for l in text))
+    bad = klog.invalid_accesses(out / "qemu-invalid.log")
+    if bad:
+        failure(f"{len(bad)} accesses to a part of the window that is not mapped:\n" + "\n".join("    " + l for l in bad[:5]))
+    if not wanted and not counts[1]:
+        counts[0] = 1
+    return counts
+
+
+def main():
+    o = options()
+    kdir = Path(os.environ["RUST_FUSE_KDIR"])
+    name = "shell" if o.shell else "exec" if o.exec else "demo" if o.demo else "tests"
+    key = f"{name}-{o.module}-{o.kernel}-{o.transport}-{o.server}"
+    out = Path(o.out) if o.out else TOP / "out/runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{key}-{os.getpid()}"
+    out.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
+    shares = servers.read_list(o.devices) if o.server == "daxfsd" else servers.stock()
+    tests, wanted = None, []
+    if o.exec is not None:
+        script = o.exec + "\n"
+    elif o.demo:
+        script = (TOP / "tools/vm/guest/demo.sh").read_text()
+    elif o.shell:
+        script = ""
+    else:
+        tests = image.kselftests(TOP, os.environ["RUST_FUSE_CACHE"], kdir)
+        wanted = choose(tests, o.tests)
+        script = "exec sh /opt/kselftest/run_kselftest.sh " + " ".join(f"-t {t}" for t in wanted) + "\n"
+    default = 1 << 30 if o.shell else 120 if not wanted else 90 + 120 * len(wanted)
+    o.timeout = o.timeout or default + (120 if o.kmemleak else 0)
+    times = Times(TOP / "out/runs/.times.json")
+    say(f"guest: {o.kernel} kernel, {o.module} module, {o.server} over {o.transport}, {o.smp} CPUs"
+        + times.estimate(key + " ".join(wanted)) + f"; logs in {os.path.relpath(out, TOP) if out.is_relative_to(TOP) else out}")
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="vm.", dir="/tmp") as sock:
+        watcher = boot(o, out, sock, kdir, shares, script, tests)
+    (out / "initrd.cpio").unlink(missing_ok=True)
+    if not o.keep:
+        shutil.rmtree(out / "share", ignore_errors=True)
+    if o.shell:
+        return 0
+    passed, failed, skipped = verdict(o, out, watcher, wanted)
+    took = time.monotonic() - start
+    if not failed:
+        times.store(key + " ".join(wanted), took)
+    say(f"guest ended after {took:.0f} s")
+    sys.stderr.flush()
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
