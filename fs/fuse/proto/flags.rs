@@ -268,7 +268,7 @@ impl InitFlags {
     pub const fn from_words(flags: u32, flags2: u32) -> Self {
         let low = Self(flags as u64);
         if low.contains(Self::INIT_EXT) {
-            Self(low.0 | (flags2 as u64) << 32)
+            Self(low.0 | ((flags2 as u64) << 32))
         } else {
             low
         }

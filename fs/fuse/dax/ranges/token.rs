@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What names a slot of the DAX window: copyable ids, and linear tokens for changes in progress.
+//!
+//! A token is made and taken by [`Ranges`] only, cannot be copied, and carries the slot's
+//! generation: of two parties at most one can finish a change. Dropping a token leaves its slot in
+//! the state it was in, for good; every token must come back.
+//!
+//! [`Ranges`]: super::Ranges
+
+/// Binary logarithm of [`RANGE_SIZE`].
+pub const RANGE_SHIFT: u32 = 21;
+
+/// Length of a slot, and of the file range that it maps, in bytes.
+pub const RANGE_SIZE: u64 = 1 << RANGE_SHIFT;
+
+/// Which range of which file a slot maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// The file: a key that the caller chooses.
+    pub inode: u64,
+    /// Index of the range in the file, in units of [`RANGE_SIZE`].
+    pub index: u64,
+}
+
+impl Owner {
+    /// The range of the file that holds the byte at `pos`.
+    #[inline]
+    pub const fn at(inode: u64, pos: u64) -> Self {
+        Self {
+            inode,
+            index: pos >> RANGE_SHIFT,
+        }
+    }
+
+    /// Start of the range in the file, in bytes; [`None`] if no file is that long.
+    #[inline]
+    pub const fn file_offset(self) -> Option<u64> {
+        self.index.checked_mul(RANGE_SIZE)
+    }
+}
+
+/// What the host allows a mapping to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reading.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// Names a mapping: a slot, for as long as it maps the same file range.
+///
+/// Once the slot has been given back the id is stale, and every use of it says [`Refused::Gone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RangeId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl RangeId {
+    /// Start of the slot in the window, in bytes.
+    #[inline]
+    pub const fn offset(self) -> u64 {
+        // CAST: lossless; `u64::from` is not `const`.
+        (self.index as u64) << RANGE_SHIFT
+    }
+}
+
+/// Why a slot cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// In use, or changing: wait for the range, then try again.
+    Busy,
+    /// Mapped read-only, and writing is wanted: upgrade first.
+    NeedsUpgrade,
+    /// Already mapped for writing: nothing to upgrade.
+    Writable,
+    /// Mapped read-only by a host that may yet carry out a lost upgrade: read on, but to write
+    /// unmap the range and map it elsewhere.
+    Tainted,
+    /// The id or token does not name what the slot holds now.
+    Gone,
+}
+
+/// What became of a slot that was unmapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on the free list: wake a waiter.
+    Free,
+    /// It is out of use until the window is reset.
+    Retired,
+}
+
+/// Defines a linear token around a [`RangeId`].
+macro_rules! token {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, PartialEq, Eq)]
+        #[must_use = "a slot whose token is dropped is lost until the window is reset"]
+        pub struct $name(pub(super) RangeId);
+
+        impl $name {
+            /// The slot, and the mapping if there is one already.
+            #[inline]
+            pub const fn id(&self) -> RangeId {
+                self.0
+            }
+
+            /// Start of the slot in the window, in bytes.
+            #[inline]
+            pub const fn offset(&self) -> u64 {
+                self.0.offset()
+            }
+        }
+    };
+}
+
+token! {
+    /// A slot taken for a file range, nothing mapped yet.
+    Reserved
+}
+token! {
+    /// A slot for which SETUPMAPPING is on its way.
+    Mapping
+}
+token! {
+    /// A mapping for which the SETUPMAPPING that makes it writable is on its way.
+    Upgrading
+}
+token! {
+    /// A mapping that is being removed: no new users, REMOVEMAPPING on its way.
+    Unmapping
+}
+token! {
+    /// A user of a mapping: while it exists the slot keeps the file range.
+    Use
+}
+
+impl Use {
+    /// Takes the token apart, to carry it through C as a number.
+    #[inline]
+    pub const fn into_raw(self) -> u64 {
+        // CAST: lossless; `u64::from` is not `const`.
+        ((self.0.index as u64) << 32) | self.0.generation as u64
+    }
+
+    /// Puts a token together again.
+    ///
+    /// `raw` must come from [`Self::into_raw`] and be used once: otherwise another user's hold on
+    /// the range is given back, or none ([`Refused::Gone`]).
+    #[inline]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(RangeId {
+            index: (raw >> 32) as u32,
+            generation: raw as u32,
+        })
+    }
+}
