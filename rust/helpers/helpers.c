@@ -5,3 +5,4 @@
 #include "dax.c"
 #include "virtio.c"
 #include "sync.c"
+#include "spinlock.c"

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for <linux/virtio_config.h>. */
+/* Shims for <linux/virtio.h>, <linux/virtio_config.h> and <linux/scatterlist.h>. */
 
+#include <linux/interrupt.h>
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 
@@ -8,4 +11,80 @@ bool rust_fuse_virtio_get_shm_region(struct virtio_device *vdev, struct virtio_s
 bool rust_fuse_virtio_get_shm_region(struct virtio_device *vdev, struct virtio_shm_region *region, u8 id)
 {
 	return virtio_get_shm_region(vdev, region, id);
+}
+
+/* pre_vectors < 0: the interrupts of the queues are not spread over the CPUs. */
+int rust_fuse_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs, struct virtqueue **vqs,
+			      struct virtqueue_info *info, int pre_vectors);
+int rust_fuse_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs, struct virtqueue **vqs,
+			      struct virtqueue_info *info, int pre_vectors)
+{
+	struct irq_affinity desc = { .pre_vectors = pre_vectors };
+
+	return virtio_find_vqs(vdev, nvqs, vqs, info, pre_vectors < 0 ? NULL : &desc);
+}
+
+void rust_fuse_virtio_del_vqs(struct virtio_device *vdev);
+void rust_fuse_virtio_del_vqs(struct virtio_device *vdev)
+{
+	vdev->config->del_vqs(vdev);
+}
+
+u8 rust_fuse_virtio_get_status(struct virtio_device *vdev);
+u8 rust_fuse_virtio_get_status(struct virtio_device *vdev)
+{
+	return vdev->config->get_status(vdev);
+}
+
+void rust_fuse_virtio_device_ready(struct virtio_device *vdev);
+void rust_fuse_virtio_device_ready(struct virtio_device *vdev)
+{
+	virtio_device_ready(vdev);
+}
+
+/* Unlike virtio_has_feature, does not BUG on a bit that the driver did not list: such a bit is just not negotiated. */
+bool rust_fuse_virtio_test_bit(const struct virtio_device *vdev, unsigned int bit);
+bool rust_fuse_virtio_test_bit(const struct virtio_device *vdev, unsigned int bit)
+{
+	return bit < VIRTIO_FEATURES_BITS && __virtio_test_bit(vdev, bit);
+}
+
+void rust_fuse_virtio_cread_bytes(struct virtio_device *vdev, unsigned int offset, void *buf, size_t len);
+void rust_fuse_virtio_cread_bytes(struct virtio_device *vdev, unsigned int offset, void *buf, size_t len)
+{
+	virtio_cread_bytes(vdev, offset, buf, len);
+}
+
+u32 rust_fuse_virtio_cread_le32(struct virtio_device *vdev, unsigned int offset);
+u32 rust_fuse_virtio_cread_le32(struct virtio_device *vdev, unsigned int offset)
+{
+	__le32 v;
+
+	might_sleep();
+	vdev->config->get(vdev, offset, &v, sizeof(v));
+	return le32_to_cpu(v);
+}
+
+/* False when the bytes are not in the linear map, where physical memory is as contiguous as they are. */
+bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len);
+bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len)
+{
+	if (!virt_addr_valid(buf) || !virt_addr_valid(buf + len - 1))
+		return false;
+	sg->page_link = 0;
+	sg_set_buf(sg, buf, len);
+	return true;
+}
+
+void rust_fuse_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset);
+void rust_fuse_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset)
+{
+	sg->page_link = 0;
+	sg_set_page(sg, page, len, offset);
+}
+
+void rust_fuse_sg_mark_end(struct scatterlist *sg);
+void rust_fuse_sg_mark_end(struct scatterlist *sg)
+{
+	sg_mark_end(sg);
 }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a descriptor chain consists of: memory that the device reads, then memory that it writes.
+//!
+//! A [`Chain`] owns that memory (or holds references to it), describes it in [`Chain::build`], and is given to the queue
+//! in a box. Until the device returns it or is reset, nobody else can reach it, so the descriptions stay true.
+//!
+//! C header: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
+
+use crate::bindings;
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::prelude::*;
+
+/// One request to a device: it owns everything that the device reads and writes.
+pub(crate) trait Chain: Send + 'static {
+    /// Describes the memory: first all that the device reads, then all that it writes. Runs under the queue's lock with
+    /// interrupts off.
+    ///
+    /// # Errors
+    ///
+    /// An error makes [`Ring::add`](super::queue::Ring::add) hand the chain back with it.
+    fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result;
+}
+
+/// Bytes in physically contiguous pages, for memory that is not a Rust slice, such as page-cache folios.
+pub(crate) struct PageRange<'a> {
+    page: NonNull<bindings::page>,
+    offset: u32,
+    len: u32,
+    _owner: PhantomData<&'a ()>,
+}
+
+impl PageRange<'_> {
+    /// The `len` bytes from `offset` on, counted from the first byte of `page`.
+    ///
+    /// # Safety
+    ///
+    /// - The bytes must lie in `page` and physically following pages, all kept allocated by something that the chain
+    ///   owns for `'a`, and for as long as the chain is in a queue.
+    /// - Where the range is given to [`SgBuilder::writable_pages`], nobody may rely on the bytes keeping their value in
+    ///   that time, and where others may read or write them, only as memory that changes under their hands, as the page
+    ///   cache does.
+    pub(crate) unsafe fn new(page: NonNull<bindings::page>, offset: u32, len: u32) -> Self {
+        Self {
+            page,
+            offset,
+            len,
+            _owner: PhantomData,
+        }
+    }
+}
+
+/// Collects the memory of one chain into the queue's scatter table.
+///
+/// # Invariants
+///
+/// `readable + writable <= table.len()`; that many entries are set.
+pub(crate) struct SgBuilder<'a> {
+    table: &'a mut [bindings::scatterlist],
+    readable: usize,
+    writable: usize,
+    readable_bytes: usize,
+    writable_bytes: usize,
+}
+
+impl<'a> SgBuilder<'a> {
+    pub(super) fn new(table: &'a mut [bindings::scatterlist]) -> Self {
+        // INVARIANT: Nothing is set yet.
+        Self {
+            table,
+            readable: 0,
+            writable: 0,
+            readable_bytes: 0,
+            writable_bytes: 0,
+        }
+    }
+
+    /// The next free entry.
+    fn entry(&mut self) -> Result<*mut bindings::scatterlist> {
+        let entry = self.table.get_mut(self.readable + self.writable);
+        Ok(&raw mut *entry.ok_or(E2BIG)?)
+    }
+
+    fn buf(&mut self, ptr: *const u8, len: usize) -> Result {
+        let len = u32::try_from(len)?;
+        // SAFETY: The entry is ours; the bytes live as long as the chain, and the shim refuses what has no page.
+        if unsafe { bindings::rust_fuse_sg_set_buf(self.entry()?, ptr.cast(), len) } {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    fn pages(&mut self, range: &PageRange<'a>) -> Result {
+        // SAFETY: The entry is ours; whoever made the range promised that its pages stay.
+        unsafe {
+            bindings::rust_fuse_sg_set_page(
+                self.entry()?,
+                range.page.as_ptr(),
+                range.len,
+                range.offset,
+            )
+        };
+        Ok(())
+    }
+
+    fn added_readable(&mut self, len: usize) {
+        // INVARIANT: `entry` found room for it and it was set.
+        self.readable += 1;
+        self.readable_bytes += len;
+    }
+
+    fn added_writable(&mut self, len: usize) {
+        // INVARIANT: As above.
+        self.writable += 1;
+        self.writable_bytes += len;
+    }
+
+    /// Nothing readable may follow something writable.
+    fn check_readable(&self) -> Result {
+        if self.writable != 0 {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Adds bytes that the device reads. Empty slices are left out.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when something writable was added before or the bytes are not in the kernel's linear map (a static, or
+    /// memory from `vmalloc`); `E2BIG` when the table is full.
+    pub(crate) fn readable(&mut self, bytes: &'a [u8]) -> Result {
+        self.check_readable()?;
+        if !bytes.is_empty() {
+            self.buf(bytes.as_ptr(), bytes.len())?;
+            self.added_readable(bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Adds bytes that the device writes. Empty slices are left out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::readable`].
+    pub(crate) fn writable(&mut self, bytes: &'a mut [u8]) -> Result {
+        if !bytes.is_empty() {
+            self.buf(bytes.as_mut_ptr(), bytes.len())?;
+            self.added_writable(bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Adds pages that the device reads. Empty ranges are left out.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when something writable was added before; `E2BIG` when the table is full.
+    pub(crate) fn readable_pages(&mut self, range: PageRange<'a>) -> Result {
+        self.check_readable()?;
+        if range.len != 0 {
+            self.pages(&range)?;
+            self.added_readable(range.len as usize);
+        }
+        Ok(())
+    }
+
+    /// Adds pages that the device writes. Empty ranges are left out.
+    ///
+    /// # Errors
+    ///
+    /// `E2BIG` when the table is full.
+    pub(crate) fn writable_pages(&mut self, range: PageRange<'a>) -> Result {
+        if range.len != 0 {
+            self.pages(&range)?;
+            self.added_writable(range.len as usize);
+        }
+        Ok(())
+    }
+
+    /// How many bytes the device may read so far.
+    pub(crate) fn readable_bytes(&self) -> usize {
+        self.readable_bytes
+    }
+
+    /// How many bytes the device may write so far: no honest used length is above it.
+    pub(crate) fn writable_bytes(&self) -> usize {
+        self.writable_bytes
+    }
+
+    /// How many pieces of memory there are so far.
+    pub(super) fn pieces(&self) -> usize {
+        self.readable + self.writable
+    }
+
+    /// Ends both lists. Gives the heads of the lists that are not empty, readable first, and how many of them are
+    /// readable and writable (0 or 1 each).
+    pub(super) fn finish(&mut self) -> ([*mut bindings::scatterlist; 2], u32, u32) {
+        let base = self.table.as_mut_ptr();
+        let (out, total) = (self.readable, self.pieces());
+        let mut heads = [base; 2];
+        if out != 0 {
+            // SAFETY: Entry `out - 1` exists and is set, by the type invariant.
+            unsafe { bindings::rust_fuse_sg_mark_end(base.add(out - 1)) };
+        }
+        if self.writable != 0 {
+            // SAFETY: Entry `total - 1` exists and is set, by the type invariant; `out` is in the table as well.
+            unsafe {
+                bindings::rust_fuse_sg_mark_end(base.add(total - 1));
+                heads[usize::from(out != 0)] = base.add(out);
+            }
+        }
+        (heads, u32::from(out != 0), u32::from(self.writable != 0))
+    }
+}
