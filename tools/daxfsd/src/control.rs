@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control socket: one command per line; the answer is any number of lines and then `ok`, or `err` with a reason.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fs::{flag_names, Server};
+use crate::glob::Files;
+use crate::script::Script;
+
+const HELP: &str = "\
+counters                     every opcode seen with its number of requests, then the other counters
+reset                        set all counters to zero
+mappings                     live mappings: window offset, length, file, file offset, ro or rw
+init                         what INIT has negotiated
+nofiles                      inodes, lookups and open handles that the client holds
+delay OPCODE|all MS          answer only after MS milliseconds; 0 ends it
+fault OPCODE|all COUNT KIND  answer the next COUNT requests wrongly
+                             KIND: short long length unique empty hang die errno:N
+faults                       faults in force
+faults clear                 no more faults
+hung                         number of requests that hang
+release-hung                 answer what hangs
+dax-files all|none|PATTERN   which files get FUSE_ATTR_DAX from now on
+help                         this
+";
+
+/// What the commands act on.
+#[derive(Clone)]
+pub struct Control {
+    pub server: Arc<Server>,
+    pub script: Arc<Script>,
+}
+
+impl Control {
+    /// Listens on `path` and serves every client on a thread of its own.
+    pub fn listen(self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => (),
+        }
+        let listener = UnixListener::bind(path)?;
+        std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let me = self.clone();
+                    let serve = move || {
+                        if let Err(e) = me.serve(stream) {
+                            log::debug!("control client: {e}");
+                        }
+                    };
+                    if let Err(e) = std::thread::Builder::new()
+                        .name("control-client".into())
+                        .spawn(serve)
+                    {
+                        log::error!("no thread for a control client: {e}");
+                    }
+                }
+            })?;
+        Ok(())
+    }
+
+    fn serve(&self, stream: UnixStream) -> io::Result<()> {
+        let mut out = stream.try_clone()?;
+        for line in BufReader::new(stream).lines() {
+            let answer = match self.command(&line?) {
+                Ok(text) => text + "ok\n",
+                Err(why) => format!("err {why}\n"),
+            };
+            out.write_all(answer.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one command and returns the lines of its answer.
+    fn command(&self, line: &str) -> Result<String, String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let counters = &self.server.counters;
+        let mut out = String::new();
+        match words[..] {
+            ["counters"] => {
+                let (opcodes, others) = (counters.opcodes(), counters.others());
+                for (name, n) in opcodes.into_iter().chain(others) {
+                    let _ = writeln!(out, "{name} {n}");
+                }
+                let _ = writeln!(out, "live_maps {}", self.server.window.mappings().len());
+            }
+            ["reset"] => counters.reset(),
+            ["mappings"] => {
+                for (at, m) in self.server.window.mappings() {
+                    let (path, mode) = (
+                        self.server.path_of(m.nodeid),
+                        if m.writable { "rw" } else { "ro" },
+                    );
+                    let _ = writeln!(out, "{at:#x} {:#x} {path} {:#x} {mode}", m.len, m.foffset);
+                }
+            }
+            ["init"] => {
+                let init = *self.server.init.lock().unwrap_or_else(|e| e.into_inner());
+                let init = init.ok_or("no INIT yet")?;
+                let _ = writeln!(out, "minor {}", init.minor);
+                let _ = writeln!(out, "offered {}", flag_names(init.offered));
+                let _ = writeln!(out, "flags {}", flag_names(init.agreed));
+            }
+            ["nofiles"] => {
+                let (inodes, lookups, handles) = self.server.census();
+                let _ = writeln!(out, "inodes {inodes}\nlookups {lookups}\nhandles {handles}");
+            }
+            ["delay", target, ms] => self.script.set_delay(target, ms)?,
+            ["fault", target, count, kind] => self.script.add_fault(target, count, kind)?,
+            ["faults"] => {
+                for line in self.script.list_faults() {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+            ["faults", "clear"] => self.script.clear_faults(),
+            ["hung"] => {
+                let _ = writeln!(out, "{}", self.script.hung());
+            }
+            ["release-hung"] => self.script.release(),
+            ["dax-files", rule] => {
+                let rule: Files = rule.parse()?;
+                *self
+                    .server
+                    .dax_files
+                    .write()
+                    .unwrap_or_else(|e| e.into_inner()) = rule;
+            }
+            ["help"] => out.push_str(HELP),
+            _ => return Err(format!("unknown command {line:?}: try help")),
+        }
+        Ok(out)
+    }
+}
