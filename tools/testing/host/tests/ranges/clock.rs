@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which mapping is given up: second chance, in the order of the window.
+
+use super::{
+    map,
+    owner,
+    table, //
+};
+use rust_fuse_host_tests::dax::ranges::{
+    Mode,
+    RangeId,
+    Ranges,
+    Slot, //
+};
+
+/// A table that is full of read-only mappings, and their ids in the order of the window.
+fn full(total: usize) -> (Ranges<Vec<Slot>>, Vec<RangeId>) {
+    let mut ranges = table(total);
+    let ids: Vec<_> = (0..total as u64)
+        .map(|number| map(&mut ranges, owner(number), Mode::ReadOnly))
+        .collect();
+    let offsets: Vec<_> = ids.iter().map(|id| id.offset() >> 21).collect();
+    assert_eq!(
+        offsets,
+        (0..total as u64).collect::<Vec<_>>(),
+        "given out in order"
+    );
+    (ranges, ids)
+}
+
+fn touch(ranges: &mut Ranges<Vec<Slot>>, id: RangeId) {
+    let held = ranges.get(id, false).unwrap();
+    ranges.put(held).unwrap();
+}
+
+fn victim(ranges: &mut Ranges<Vec<Slot>>) -> Option<RangeId> {
+    ranges.pick_victim().map(|(id, _)| id)
+}
+
+#[test]
+fn new_mappings_have_their_chance_then_go_in_order() {
+    let (mut ranges, ids) = full(4);
+    // The first round takes the chance of each, the second finds the first.
+    for &id in &ids {
+        let (picked, owner) = ranges.pick_victim().unwrap();
+        assert_eq!(picked, id);
+        assert_eq!(ranges.owner(id), Ok(owner));
+        let unmapping = ranges.begin_unmap(picked).unwrap();
+        ranges.unmapped(unmapping).unwrap();
+    }
+    assert_eq!(ranges.pick_victim(), None);
+}
+
+#[test]
+fn used_mapping_is_passed_over_once() {
+    let (mut ranges, ids) = full(4);
+    assert_eq!(victim(&mut ranges), Some(ids[0]));
+    touch(&mut ranges, ids[1]);
+    touch(&mut ranges, ids[3]);
+    assert_eq!(
+        victim(&mut ranges),
+        Some(ids[2]),
+        "1 was used, the hand goes on"
+    );
+    assert_eq!(victim(&mut ranges), Some(ids[0]), "3 was used");
+    assert_eq!(
+        victim(&mut ranges),
+        Some(ids[1]),
+        "its second chance is over"
+    );
+    assert_eq!(victim(&mut ranges), Some(ids[2]));
+    assert_eq!(victim(&mut ranges), Some(ids[3]));
+}
+
+#[test]
+fn mappings_in_use_keep_their_chance() {
+    let (mut ranges, ids) = full(2);
+    let held = ranges.get(ids[0], false).unwrap();
+    for _ in 0..3 {
+        assert_eq!(victim(&mut ranges), Some(ids[1]));
+    }
+    ranges.put(held).unwrap();
+    // The hand is at 0, which was used; then at 1, which was not.
+    assert_eq!(victim(&mut ranges), Some(ids[1]));
+    assert_eq!(victim(&mut ranges), Some(ids[0]));
+}
+
+#[test]
+fn nothing_to_pick() {
+    assert_eq!(table(0).pick_victim(), None);
+    assert_eq!(table(3).pick_victim(), None, "nothing is mapped");
+
+    let (mut ranges, ids) = full(3);
+    let held = ranges.get(ids[0], false).unwrap();
+    let upgrading = ranges.begin_upgrade(ids[1]).unwrap();
+    let unmapping = ranges.begin_unmap(ids[2]).unwrap();
+    assert_eq!(
+        ranges.pick_victim(),
+        None,
+        "in use, in an upgrade, in removal"
+    );
+    ranges.retire_upgrade(upgrading).unwrap();
+    assert_eq!(ranges.pick_victim(), None, "the slot could not be reused");
+    ranges.unmap_cancelled(unmapping).unwrap();
+    assert_eq!(victim(&mut ranges), Some(ids[2]));
+    ranges.put(held).unwrap();
+    assert_eq!(victim(&mut ranges), Some(ids[2]), "0 was used");
+    assert_eq!(victim(&mut ranges), Some(ids[0]));
+}
+
+#[test]
+fn always_finds_what_can_be_picked() {
+    for total in 1..20 {
+        for start in 0..total {
+            for only in 0..total {
+                let (mut ranges, ids) = full(total);
+                // Bring the hand to `start`.
+                for _ in 0..start {
+                    victim(&mut ranges);
+                }
+                ids.iter().for_each(|&id| touch(&mut ranges, id));
+                let held: Vec<_> = ids
+                    .iter()
+                    .filter(|&&id| id != ids[only])
+                    .map(|&id| ranges.get(id, false).unwrap())
+                    .collect();
+                assert_eq!(
+                    victim(&mut ranges),
+                    Some(ids[only]),
+                    "{total} {start} {only}"
+                );
+                held.into_iter()
+                    .for_each(|held| assert!(ranges.put(held).is_ok()));
+            }
+        }
+    }
+}
