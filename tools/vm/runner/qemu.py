@@ -21,13 +21,14 @@ def config_size():
 class Machine:
     def __init__(self, transport, smp, memory, kernel, initrd, out, sock):
         self.transport, self.smp, self.out, self.sock = transport, smp, out, sock
-        self.bus = 0
         # Window address by tag, as the plugin is told (MMIO only).
         self.windows = {}
         self.append = "panic=-1 oops=panic reboot=t quiet"
         # One CPU of a microvm can do with ISA devices, more need ACPI, whose machine has no serial interrupt and no
         # timer to calibrate the TSC with.
         self.acpi = smp > 1
+        # The interrupts of the first buses of an ACPI microvm do not arrive; it has 24 buses, the other kind 8.
+        self.bus = 8 if self.acpi else 0
         if transport == "pci":
             machine = "q35,memory-backend=mem"
         elif self.acpi:
@@ -52,17 +53,17 @@ class Machine:
 
     def ports(self, shell):
         """Console, and the two ports: requests to the host's agent, and the guest's output."""
-        serial = self.transport == "pci" or not self.acpi
         log = f"logfile={self.out}/console.log"
         back = f"stdio,signal=off,{log}" if shell else f"null,{log}"
         self.args += ["-chardev", f"{back},id=con"]
         self._device("virtio-serial-pci", "virtio-serial-device")
-        if serial:
-            self.args += ["-serial", "chardev:con"]
-            self.append += " console=ttyS0"
-        else:
+        # Where the serial line has no interrupt it still prints the log; a prompt needs more.
+        if shell and self.transport == "mmio" and self.acpi:
             self.args += ["-serial", "none", "-device", "virtconsole,chardev=con"]
             self.append += " console=hvc0"
+        else:
+            self.args += ["-serial", "chardev:con"]
+            self.append += " console=ttyS0"
         self.args += ["-chardev", f"socket,id=ctl,path={self.sock}/ctl.sock,server=on,wait=off",
                       "-device", "virtserialport,chardev=ctl,name=org.rust_fuse.ctl",
                       "-chardev", f"file,id=out,path={self.out}/guest.out",
