@@ -3,6 +3,7 @@
 
 #include <linux/interrupt.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -87,4 +88,38 @@ void rust_fuse_sg_mark_end(struct scatterlist *sg);
 void rust_fuse_sg_mark_end(struct scatterlist *sg)
 {
 	sg_mark_end(sg);
+}
+
+/* A virtio device whose parent is a PCI function: the parent of vDPA and MMIO devices is something else. */
+bool rust_fuse_virtio_is_pci(struct virtio_device *vdev);
+bool rust_fuse_virtio_is_pci(struct virtio_device *vdev)
+{
+	return vdev->dev.parent && dev_is_pci(vdev->dev.parent);
+}
+
+/* Reads the vendor capability that follows the one at pos (0: the first). Returns where it is, 0 after the last. */
+int rust_fuse_virtio_pci_next_cap(struct virtio_device *vdev, int pos, u8 *bytes, u8 len);
+int rust_fuse_virtio_pci_next_cap(struct virtio_device *vdev, int pos, u8 *bytes, u8 len)
+{
+	struct pci_dev *pdev = to_pci_dev(vdev->dev.parent);
+	u8 i;
+
+	pos = pos ? pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR) : pci_find_capability(pdev, PCI_CAP_ID_VNDR);
+	/* A capability near the end of the 256 bytes is shorter than the buffer; the rest stays as it is. */
+	for (i = 0; pos && i < len && pos + i < PCI_CFG_SPACE_SIZE; i++)
+		pci_read_config_byte(pdev, pos + i, bytes + i);
+	return pos;
+}
+
+/* False when the BAR is not memory. */
+bool rust_fuse_virtio_pci_bar(struct virtio_device *vdev, unsigned int bar, u64 *start, u64 *len);
+bool rust_fuse_virtio_pci_bar(struct virtio_device *vdev, unsigned int bar, u64 *start, u64 *len)
+{
+	struct pci_dev *pdev = to_pci_dev(vdev->dev.parent);
+
+	if (bar >= PCI_STD_NUM_BARS || !(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
+		return false;
+	*start = pci_resource_start(pdev, bar);
+	*len = pci_resource_len(pdev, bar);
+	return *len != 0;
 }
