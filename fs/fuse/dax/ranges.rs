@@ -240,6 +240,8 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
 
     /// Notes that the host has mapped the file range.
     ///
+    /// It counts as used, so that it is not given up before its first user comes.
+    ///
     /// # Errors
     ///
     /// [`Refused::Gone`], see [`Self::release`].

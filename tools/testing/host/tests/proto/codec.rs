@@ -161,7 +161,7 @@ fn init_replies_of_old_servers() {
 fn init_request_offers_both_words() {
     let mut request = InitIn::default();
     request.set_features(InitFlags::MAP_ALIGNMENT | InitFlags::HAS_INODE_DAX);
-    assert_eq!(request.flags, 1 << 26 | 1 << 30);
+    assert_eq!(request.flags, (1 << 26) | (1 << 30));
     assert_eq!(request.flags2, 1 << 1);
     assert!(request
         .features()

@@ -53,6 +53,20 @@ fn new_mappings_have_their_chance_then_go_in_order() {
 }
 
 #[test]
+fn new_mapping_is_not_taken_before_its_first_user() {
+    let (mut ranges, ids) = full(2);
+    assert_eq!(victim(&mut ranges), Some(ids[0]));
+    assert_eq!(victim(&mut ranges), Some(ids[1]));
+    let unmapping = ranges.begin_unmap(ids[0]).unwrap();
+    ranges.unmapped(unmapping).unwrap();
+    let new = map(&mut ranges, owner(9), Mode::ReadOnly);
+    assert_eq!(new.offset(), ids[0].offset());
+    // The hand is at the new one.
+    assert_eq!(victim(&mut ranges), Some(ids[1]));
+    assert_eq!(victim(&mut ranges), Some(new));
+}
+
+#[test]
 fn used_mapping_is_passed_over_once() {
     let (mut ranges, ids) = full(4);
     assert_eq!(victim(&mut ranges), Some(ids[0]));
