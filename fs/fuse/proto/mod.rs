@@ -13,7 +13,7 @@
 //!   reads on: [`reply`].
 //! - The vocabulary: [`ids`] (node ids, file handles, request ids), [`opcode`], [`flags`] (one type
 //!   per flag word).
-//! - The bodies, by family: [`init`] (negotiation), [`attr`] (attributes and lookups), [`file`]
+//! - The bodies, by family: [`init`] (negotiation), [`attr`] (attributes and lookups), [`mod@file`]
 //!   (open files), [`dir`] (names, and the records of READDIR), [`xattr`], [`lock`], [`statfs`],
 //!   [`dax`] (window mappings), [`notify`] (messages that the server starts), [`ext`] (request
 //!   extensions), [`device`] (structures of `/dev/fuse` and io_uring).

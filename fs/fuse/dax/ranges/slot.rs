@@ -49,7 +49,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Makes an entry; [`Ranges::new`] sets it up.
+    /// Makes an entry; [`Ranges::new`](super::Ranges::new) sets it up.
     pub const fn new() -> Self {
         Self {
             owner: Owner { inode: 0, index: 0 },

@@ -4,6 +4,7 @@
 
 mod clock;
 mod concurrent;
+mod histories;
 mod model;
 mod transitions;
 
