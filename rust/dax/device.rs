@@ -62,7 +62,7 @@ impl Window {
                 Ok(window)
             }
             Err((what, e)) => {
-                shm::refused(dev, fmt!("{} ({:?})", what, e));
+                shm::refused(dev, fmt!("{} (error {})", what, e.to_errno()));
                 Err(e)
             }
         }
@@ -132,10 +132,12 @@ impl Window {
 #[pinned_drop]
 impl PinnedDrop for Window {
     fn drop(self: Pin<&mut Self>) {
-        self.kill();
-        // SAFETY: The device is ours and killed; this was the last reference, as nobody else takes any. Then the pagemap
-        // is dropped with the fields.
-        unsafe { bindings::put_dax(self.dax.as_ptr()) };
+        // SAFETY: The device is ours; this is the last reference, as nobody else takes any. Killing twice is harmless.
+        unsafe {
+            bindings::kill_dax(self.dax.as_ptr());
+            bindings::put_dax(self.dax.as_ptr());
+        }
+        // The fields follow: first the page structures, then the reservation.
     }
 }
 
