@@ -210,7 +210,8 @@ impl<H: Handler> Ring<'_, H> {
     ///
     /// The chain comes back with: `ENOSPC` when the ring is full (try again after something was taken), `ENOMEM`, `EIO`
     /// when the queue is broken, `ENODEV` when it is closed, `E2BIG` when the chain has more pieces than the queue has
-    /// descriptors or than its table has room, `EINVAL` when it is empty, or what [`Chain::build`] returned.
+    /// descriptors or than its table has room, `EINVAL` when it is empty, or what [`Chain::build`] returned. Drop it only
+    /// after unlocking where dropping it may sleep.
     pub(crate) fn add(&mut self, chain: KBox<H::Chain>) -> Result<(), (KBox<H::Chain>, Error)> {
         let inner = &mut *self.inner;
         let vq = match inner.vq {
@@ -241,8 +242,10 @@ impl<H: Handler> Ring<'_, H> {
                 )
             }),
         };
-        // SAFETY: Not added, so the token is still ours.
-        result.map_err(|e| (unsafe { KBox::from_raw(token) }, e))
+        result.map_err(|e| {
+            // SAFETY: Not added, so the token is still ours.
+            (unsafe { KBox::from_raw(token) }, e)
+        })
     }
 
     /// Takes a chain that the device is done with, and how many bytes the device says it wrote.
@@ -259,10 +262,10 @@ impl<H: Handler> Ring<'_, H> {
     /// Makes the added chains visible. True when the device wants a [`VirtQueue::notify`], due after unlocking.
     #[must_use = "the device does not look at the queue before it is notified"]
     pub(crate) fn kick_prepare(&mut self) -> bool {
-        // SAFETY: The virtqueue is live and locked.
-        self.inner
-            .vq
-            .is_some_and(|vq| unsafe { bindings::virtqueue_kick_prepare(vq.as_ptr()) })
+        self.inner.vq.is_some_and(|vq| {
+            // SAFETY: The virtqueue is live and locked.
+            unsafe { bindings::virtqueue_kick_prepare(vq.as_ptr()) }
+        })
     }
 
     /// Asks the device not to interrupt; a hint only.
@@ -276,10 +279,10 @@ impl<H: Handler> Ring<'_, H> {
     /// Asks for interrupts again. False when used chains came in meanwhile: take them, no interrupt will tell.
     #[must_use = "used chains may be waiting"]
     pub(crate) fn enable_cb(&mut self) -> bool {
-        // SAFETY: The virtqueue is live and locked.
-        self.inner
-            .vq
-            .is_none_or(|vq| unsafe { bindings::virtqueue_enable_cb(vq.as_ptr()) })
+        self.inner.vq.is_none_or(|vq| {
+            // SAFETY: The virtqueue is live and locked.
+            unsafe { bindings::virtqueue_enable_cb(vq.as_ptr()) }
+        })
     }
 
     /// Takes all used chains, as an interrupt handler does: with interrupts of the device off while it works.
@@ -297,17 +300,17 @@ impl<H: Handler> Ring<'_, H> {
 
     /// How many descriptors are free. With indirect descriptors a chain takes one, else one for each piece.
     pub(crate) fn num_free(&self) -> u32 {
-        // SAFETY: The virtqueue is live and locked.
-        self.inner
-            .vq
-            .map_or(0, |vq| unsafe { (*vq.as_ptr()).num_free })
+        self.inner.vq.map_or(0, |vq| {
+            // SAFETY: The virtqueue is live and locked.
+            unsafe { (*vq.as_ptr()).num_free }
+        })
     }
 
     /// Whether the ring is unusable: the device broke the rules or is gone.
     pub(crate) fn is_broken(&self) -> bool {
-        // SAFETY: The virtqueue is live.
-        self.inner
-            .vq
-            .is_none_or(|vq| unsafe { bindings::virtqueue_is_broken(vq.as_ptr()) })
+        self.inner.vq.is_none_or(|vq| {
+            // SAFETY: The virtqueue is live.
+            unsafe { bindings::virtqueue_is_broken(vq.as_ptr()) }
+        })
     }
 }

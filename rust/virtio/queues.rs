@@ -69,6 +69,8 @@ impl<H: Handler> Deref for Queues<H> {
 struct Header {
     /// Shuts down and frees the attachment that this is the start of.
     delete: unsafe fn(NonNull<Header>, &Device<Core<'_>>),
+    /// The address of the attachment's set, which tells whose it is.
+    set: *const c_void,
 }
 
 /// What `virtio_device.priv` points to while there are queues.
@@ -155,6 +157,7 @@ impl Device<Core<'_>> {
             Attachment {
                 header: Header {
                     delete: delete_attachment::<H>,
+                    set: Arc::as_ptr(&set).cast(),
                 },
                 handler,
                 set: set.clone(),
@@ -215,23 +218,15 @@ impl<H: Handler> Queues<H> {
     ) {
         // SAFETY: We have a `Device<Core>`, so it is bound.
         let attached = unsafe { private(dev.as_raw()) }.load(Acquire);
-        // Only the attachment that `find_queues` made for these very queues has this delete function and this set; the
-        // function is compared first, as it tells the type.
         let Some(header) = NonNull::new(attached.cast::<Header>()) else {
             return;
         };
         // SAFETY: `priv` points to an attachment, which starts with its header.
-        if unsafe { header.as_ref() }.delete as usize != delete_attachment::<H> as usize {
+        if unsafe { header.as_ref() }.set != Arc::as_ptr(&self.0).cast() {
             return;
         }
-        // SAFETY: The delete function of the header is the one of `H`.
-        if !Arc::ptr_eq(
-            &unsafe { header.cast::<Attachment<H>>().as_ref() }.set,
-            &self.0,
-        ) {
-            return;
-        }
-        // SAFETY: As just seen, an attachment of this type; a `Device<Core>` excludes others.
+        // SAFETY: The attachment has our set, so it is the one that `find_queues::<H>` made for it; having a `Device<Core>`
+        // excludes others.
         unsafe { shut_down::<H>(header, dev, unanswered) };
     }
 }
