@@ -5,6 +5,7 @@ import fnmatch
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -158,7 +159,7 @@ def verdict(o, out, watcher, wanted):
         failure(line)
     for report in klog.scan(out / "console.log", klog.read_allowed(SELFTESTS / "virtiofs/klog-allow"), o.module):
         where = f" during {report.test}" if report.test else ""
-        text = report.lines if len(report.lines) <= 60 else report.lines[:60] + ["..."]
+        text = report.lines if len(report.lines) <= 30 else report.lines[:30] + ["..."]
         failure(f"the kernel complained{where}:\n" + "\n".join("    " + l for l in text))
     bad = klog.invalid_accesses(out / "qemu-invalid.log")
     if bad:
@@ -170,6 +171,8 @@ def verdict(o, out, watcher, wanted):
 
 def main():
     o = options()
+    # A runner that is told to end takes its guest and its daemons with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kdir = Path(os.environ["RUST_FUSE_KDIR"])
     name = "shell" if o.shell else "exec" if o.exec else "demo" if o.demo else "tests"
     key = f"{name}-{o.module}-{o.kernel}-{o.transport}-{o.server}"

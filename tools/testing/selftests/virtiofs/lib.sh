@@ -134,7 +134,17 @@ new_log() { dmesg | sed "1,/$mark/d" | grep -v ksft-; }
 
 module_names() { if [ "$MODULE" = c ]; then echo "fuse virtiofs"; else echo rust_fuse; fi; }
 load() { for m in $(module_names); do insmod "/lib/modules/$m.ko" || return; done; }
-unload() { for m in $(module_names | tr ' ' '\n' | tac); do rmmod "$m" || return; done; }
+# A super block that was unmounted just now may hold the module for a moment.
+unload() {
+	for m in $(module_names | tr ' ' '\n' | tac); do
+		for try in 1 2 3 4 5 6 7 8 9 10; do
+			said=$(rmmod "$m" 2>&1) && continue 2
+			sleep 0.2
+		done
+		echo "# $said"
+		return 1
+	done
+}
 
 # virtio_of TAG: the virtio device (as in virtio3) that has this tag.
 virtio_of() {

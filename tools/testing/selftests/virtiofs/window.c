@@ -89,8 +89,11 @@ TEST_F_TIMEOUT(window, mapped_write, LIMIT)
 /* read(2) from one range into a mapping of another: both are wanted at once, and there is one. */
 TEST_F_TIMEOUT(window, read_into_mapping, LIMIT)
 {
-	char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	char *p;
 
+	if (module_is_c())
+		SKIP(return, "known difference: the C client holds the range it reads while it waits for another, forever (G-6)");
+	p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(PAGE, pread(self->fd, p + 2 * RANGE, PAGE, 0));
 	EXPECT_EQ(-1, differs(p, 0, PAGE, 1));
