@@ -1,19 +1,87 @@
 // SPDX-License-Identifier: GPL-2.0
-//! test
-use kernel::prelude::*;
+
+//! A FUSE and virtiofs client.
+//!
+//! The module registers the file system `virtiofs` and a virtio driver for file system devices. Three layers, each using
+//! only what stands before it:
+//!
+//! 1. `bindings`: C declarations, and shims for what C defines inline.
+//! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sync`].
+//! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
+//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`dir`], [`mod@file`], [`dax`] (the window),
+//!    [`virtiofs`] (devices and mounts).
+//!
+//! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
+//! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
+//! a DAX file takes no such way: [`dax`] has the server map it into the window once, and copies or faults it from there.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+use kernel::{prelude::*, sync::Arc};
+
 #[path = "../../rust/bindings/mod.rs"]
 mod bindings;
+#[path = "../../rust/dax/mod.rs"]
+mod dax_core;
+#[path = "../../rust/errno.rs"]
+mod errno;
+#[path = "../../drivers/virtio/shm.rs"]
+mod shm;
+#[path = "../../rust/sync/mod.rs"]
+mod sync;
+#[path = "../../rust/vfs/mod.rs"]
+mod vfs;
+#[path = "../../rust/virtio/mod.rs"]
+mod virtio;
+
+#[deny(unsafe_code)]
+mod chan;
+#[deny(unsafe_code)]
+mod conn;
+#[deny(unsafe_code)]
+pub mod dax;
+#[deny(unsafe_code)]
+mod dir;
+#[deny(unsafe_code)]
+mod file;
+#[deny(unsafe_code)]
+mod inode;
+#[deny(unsafe_code)]
+mod ops;
+#[deny(unsafe_code)]
+pub mod proto;
+#[deny(unsafe_code)]
+mod virtiofs;
+
 module! {
     type: RustFuse,
     name: "rust_fuse",
     authors: ["The rust_fuse developers"],
     description: "FUSE and virtiofs client",
     license: "GPL",
+    alias: ["fs-virtiofs", "virtio:d0000001Av*"],
 }
-struct RustFuse;
-impl kernel::Module for RustFuse {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        let _x: bindings::iomap = pin_init::zeroed();
-        Ok(RustFuse)
+
+/// Everything that the module registers. Fields are dropped in order: no new mounts, then no devices, then the work queue.
+#[pin_data]
+struct RustFuse {
+    #[pin]
+    fs: vfs::Registration<virtiofs::Virtiofs>,
+    #[pin]
+    driver: virtio::Registration<virtiofs::driver::VirtioFs>,
+    registry: virtiofs::registry::Owner,
+}
+
+impl kernel::InPlaceModule for RustFuse {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registry: virtiofs::registry::Owner::new()?,
+            driver <- virtio::Registration::new(module, registry.get()),
+            fs <- vfs::Registration::new(
+                module,
+                Arc::new(virtiofs::mount::ContextData(registry.get()), GFP_KERNEL)?,
+            ),
+        })
     }
 }

@@ -9,7 +9,9 @@
 #include <linux/iomap.h>
 #include <linux/ioport.h>
 #include <linux/memremap.h>
+#include <linux/huge_mm.h>
 #include <linux/mm.h>
+#include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
@@ -35,3 +37,7 @@ static const unsigned int RUST_FUSE_S_DAX = S_DAX;
 static const unsigned int RUST_FUSE_S_NOSEC = S_NOSEC;
 static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)FMODE_WRITE;
 static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
+static const unsigned int RUST_FUSE_VM_FAULT_ERROR = (unsigned int)VM_FAULT_ERROR;
+static const unsigned int RUST_FUSE_LOOKUP_RCU = LOOKUP_RCU;
+static const int RUST_FUSE_IOCB_NOWAIT = (int)(unsigned long)IOCB_NOWAIT;
+static const int RUST_FUSE_IOCB_APPEND = (int)(unsigned long)IOCB_APPEND;

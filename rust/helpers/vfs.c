@@ -5,10 +5,12 @@
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
+#include <linux/fs_struct.h>
 #include <linux/huge_mm.h>
 #include <linux/jiffies.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
@@ -316,4 +318,26 @@ RUST_FUSE_HELPER(ssize_t, generic_write_sync, struct kiocb *iocb, ssize_t count)
 RUST_FUSE_HELPER(void, cond_resched, void)
 {
 	cond_resched();
+}
+
+RUST_FUSE_HELPER(struct dentry *, dget, struct dentry *dentry)
+{
+	return dget(dentry);
+}
+
+RUST_FUSE_HELPER(struct address_space *, folio_mapping, struct folio *folio)
+{
+	return folio->mapping;
+}
+
+RUST_FUSE_HELPER(bool, ratelimit, void)
+{
+	static DEFINE_RATELIMIT_STATE(state, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&state);
+}
+
+RUST_FUSE_HELPER(void, kmem_cache_destroy, struct kmem_cache *cache)
+{
+	kmem_cache_destroy(cache);
 }

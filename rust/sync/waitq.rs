@@ -81,7 +81,7 @@ impl WaitQueue {
                 return Err(EINTR);
             }
             // SAFETY: May be called in process context, where all waits are.
-            unsafe { bindings::schedule() };
+            unsafe { kernel::bindings::schedule() };
         }
     }
 
@@ -102,7 +102,7 @@ impl WaitQueue {
 /// Makes a [`WaitQueue`] with a lock class of its own.
 macro_rules! new_waitq {
     ($name:literal) => {
-        $crate::sync::WaitQueue::new($crate::c_str!($name), kernel::static_lock_class!())
+        $crate::sync::WaitQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
     };
 }
 pub(crate) use new_waitq;

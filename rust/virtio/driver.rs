@@ -15,6 +15,7 @@ use kernel::{
     error::{from_result, to_result},
     prelude::*,
     str::CStr,
+    sync::Arc,
     types::{ForeignOwnable, Opaque},
     ThisModule,
 };
@@ -41,6 +42,9 @@ pub(crate) trait Driver: 'static {
     /// What probe makes for a device; it lives until after remove.
     type Data: ForeignOwnable + Send + Sync;
 
+    /// What all its devices share.
+    type Context: Send + Sync + 'static;
+
     /// The driver's name on the virtio bus, and the first word of its log messages.
     const NAME: &'static CStr;
 
@@ -51,7 +55,7 @@ pub(crate) trait Driver: 'static {
     const FEATURES: &'static [u32];
 
     /// A device has come. On an error the device is reset and its queues are deleted.
-    fn probe(dev: &Device<Core<'_>>) -> Result<Self::Data>;
+    fn probe(dev: &Device<Core<'_>>, context: &Arc<Self::Context>) -> Result<Self::Data>;
 
     /// The device goes. When this returns, the device is reset and its queues are deleted if that was not done here,
     /// then `data` is dropped.
@@ -77,6 +81,7 @@ pub(crate) struct Registration<T: Driver> {
     driver: Opaque<bindings::virtio_driver>,
     /// Read by the bus while the driver is registered; ends with an empty entry.
     ids: KVec<bindings::virtio_device_id>,
+    context: Arc<T::Context>,
     _driver: PhantomData<fn() -> T>,
 }
 
@@ -87,9 +92,13 @@ unsafe impl<T: Driver> Send for Registration<T> {}
 
 impl<T: Driver> Registration<T> {
     /// Registers the driver. Devices that are there already are probed before this returns.
-    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        context: Arc<T::Context>,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             ids: id_table(T::IDS)?,
+            context,
             driver <- Opaque::try_ffi_init(|slot: *mut bindings::virtio_driver| {
                 // SAFETY: `slot` is valid for writes, and `virtio_driver` is a C structure that may be all zeros.
                 unsafe { slot.write(pin_init::zeroed()) };
@@ -117,8 +126,13 @@ impl<T: Driver> Registration<T> {
     unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: As this function requires.
         let dev = unsafe { Device::<Core<'_>>::from_raw(vdev) };
+        // SAFETY: The device is being bound to the driver that is the member of a registration, which outlives the binding.
+        let registration = unsafe {
+            let driver = kernel::container_of!((*vdev).dev.driver, bindings::virtio_driver, driver);
+            &*kernel::container_of!(Opaque::cast_from(driver), Self, driver)
+        };
         queues::init(dev);
-        from_result(|| match T::probe(dev) {
+        from_result(|| match T::probe(dev, &registration.context) {
             Ok(data) => {
                 // SAFETY: The device is ours from here to remove; the bus does not use `driver_data`.
                 unsafe { kernel::bindings::dev_set_drvdata(dev.raw_dev(), data.into_foreign()) };

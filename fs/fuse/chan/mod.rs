@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests and their way to the server and back.
+//!
+//! A [`Request`] owns everything that its completion touches: buffers, pages, locked folios. It moves: from its sender
+//! into the [`Transport`], from there into the device, and at completion to its [`Waiter`], which hands it to the sender.
+//! No code of an operation runs at completion; replies are parsed by the sender in its own context, so a completion cannot
+//! wait for the server.
+//!
+//! A sender that is killed leaves. Its request stays with the device until it is answered or the device is reset, and is
+//! then reaped: what the server did for it (a lookup reference, an open file) is undone.
+//!
+//! Locks: [`Waiter`] has a short one that is taken in interrupt context, inside no other.
+
+pub(crate) mod forget;
+pub(crate) mod op;
+pub(crate) mod reap;
+pub(crate) mod request;
+
+pub(crate) use forget::{ForgetNode, Lookup};
+pub(crate) use op::{Args, Operation};
+pub(crate) use request::{Flow, Payload, Pool, Request};
+
+use crate::vfs::cred::Caller;
+use kernel::{prelude::*, str::CStr};
+
+/// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
+pub(crate) trait Transport: Send + Sync {
+    /// Sends a request. Its waiter is told the end, in any case exactly once.
+    fn submit(&self, request: KBox<Request>);
+
+    /// Queues a FORGET; it is sent when there is room, in batches.
+    fn forget(&self, node: KBox<ForgetNode>);
+
+    /// Drops FORGETs that were not sent yet: the session they belong to has ended.
+    fn drop_forgets(&self);
+
+    /// Where requests come from and go back to.
+    fn pool(&self) -> &Pool;
+
+    /// Pages that one request can carry.
+    fn max_pages(&self) -> usize;
+
+    /// Counts and reports (at a bounded rate) an answer that breaks the protocol.
+    fn bad_reply(&self, request: &Request, what: &'static str);
+}
+
+/// Why an operation failed.
+pub(crate) struct Failed {
+    /// What the caller is told.
+    pub(crate) error: Error,
+    /// Whether the server answered with that error; else nobody knows what it did.
+    pub(crate) answered: bool,
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+/// Sends `op` and waits for its answer.
+///
+/// # Errors
+///
+/// What the server answered; `EIO` for an answer that breaks the protocol; `EINTR` when a fatal signal came first;
+/// `ENOTCONN` when the device is gone; `ENOMEM`.
+pub(crate) fn call<O: Operation>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+) -> Result<O::Reply, Failed> {
+    call_with(t, who, op, Payload::None, Flow::None(0)).map(|(reply, _, _)| reply)
+}
+
+/// As [`call`], with a payload that goes along or is filled. Returns the payload, and how many bytes of it came.
+pub(crate) fn call_with<O: Operation>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+) -> Result<(O::Reply, Payload, usize), Failed> {
+    let unknown = |error| Failed {
+        error,
+        answered: false,
+    };
+    let mut request = t.pool().take().map_err(unknown)?;
+    if let Err(e) = request.prepare(t.pool(), who, op, payload, flow) {
+        t.pool().give(request);
+        return Err(unknown(e));
+    }
+    let waiter = request.waiter();
+    t.submit(request);
+    let mut request = waiter.wait_killable().map_err(unknown)?;
+    let result = request.outcome().map(|used| request.parse::<O>(used));
+    if let Ok(Err(bad)) = &result {
+        t.bad_reply(&request, bad.as_str());
+    }
+    let payload = request.take_payload();
+    t.pool().give(request);
+    match result.map_err(unknown)? {
+        Ok(Ok((reply, len))) => Ok((reply, payload, len)),
+        Ok(Err(errno)) => Err(Failed {
+            error: Error::from_errno(errno),
+            answered: true,
+        }),
+        Err(_) => Err(unknown(EIO)),
+    }
+}
+
+/// Sends `op` without waiting; whatever the server answers is reaped.
+pub(crate) fn send_detached<O: Operation>(t: &dyn Transport, who: Caller, op: &O) -> Result {
+    let mut request = t.pool().take()?;
+    if let Err(e) = request.prepare(t.pool(), who, op, Payload::None, Flow::None(0)) {
+        t.pool().give(request);
+        return Err(e);
+    }
+    request.waiter().abandon();
+    t.submit(request);
+    Ok(())
+}
+
+/// Reports an answer that breaks the protocol, at a bounded rate.
+pub(crate) fn report_bad_reply(source: &CStr, request: &Request, what: &'static str) {
+    if crate::vfs::ratelimit() {
+        pr_warn!(
+            "{}: {} to {} of node {}: the call fails with EIO\n",
+            source,
+            what,
+            request.opcode().name(),
+            request.nodeid().get()
+        );
+    }
+}

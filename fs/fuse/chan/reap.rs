@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests whose sender left before the answer came: undo what the server did for nobody.
+
+use super::{send_detached, ForgetNode, Lookup, Request, Transport};
+use crate::{
+    ops::file::Release,
+    proto::{attr::EntryOut, file::OpenOut, ids::NodeId, opcode::Opcode},
+    vfs::cred::Caller,
+};
+use kernel::{prelude::*, sync::Arc};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The answer to CREATE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct EntryAndOpen {
+    entry: EntryOut,
+    open: OpenOut,
+}
+
+/// Reaps one request and gives it back to the pool. Runs in process context.
+pub(crate) fn reap(t: &Arc<dyn Transport>, request: KBox<Request>) {
+    if let Ok(used) = request.outcome() {
+        if request.session() == t.pool().session() {
+            undo(t, &request, used);
+        }
+    }
+    t.pool().give(request);
+}
+
+fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
+    match request.opcode() {
+        Opcode::LOOKUP | Opcode::MKNOD | Opcode::MKDIR | Opcode::SYMLINK | Opcode::LINK => {
+            if let Ok(Ok((entry, _))) =
+                request.parse_as::<EntryOut>(used, core::mem::size_of::<EntryOut>())
+            {
+                forget(t, entry.nodeid);
+            }
+        }
+        Opcode::CREATE | Opcode::TMPFILE => {
+            if let Ok(Ok((r, _))) =
+                request.parse_as::<EntryAndOpen>(used, core::mem::size_of::<EntryAndOpen>())
+            {
+                release(t, Opcode::RELEASE, r.entry.nodeid, &r.open);
+                forget(t, r.entry.nodeid);
+            }
+        }
+        op @ (Opcode::OPEN | Opcode::OPENDIR) => {
+            if let Ok(Ok((open, _))) =
+                request.parse_as::<OpenOut>(used, core::mem::size_of::<OpenOut>())
+            {
+                let op = if op == Opcode::OPEN {
+                    Opcode::RELEASE
+                } else {
+                    Opcode::RELEASEDIR
+                };
+                release(t, op, request.nodeid(), &open);
+            }
+        }
+        _ => (),
+    }
+}
+
+fn forget(t: &Arc<dyn Transport>, nodeid: NodeId) {
+    if nodeid == NodeId::NONE {
+        return;
+    }
+    match ForgetNode::new() {
+        Ok(node) => drop(Lookup::new(t.clone(), nodeid, node)),
+        Err(_) => pr_warn!("no memory to give back a reference that nobody waited for\n"),
+    }
+}
+
+fn release(t: &Arc<dyn Transport>, opcode: Opcode, nodeid: NodeId, open: &OpenOut) {
+    let sent = if opcode == Opcode::RELEASE {
+        send_detached(&**t, Caller::default(), &Release::<false>::new(nodeid, open.fh, 0))
+    } else {
+        send_detached(&**t, Caller::default(), &Release::<true>::new(nodeid, open.fh, 0))
+    };
+    if sent.is_err() {
+        pr_warn!("no memory to release a file that nobody waited for\n");
+    }
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests, the pool that they come from, and waiting for their end.
+//!
+//! Locks: the pool's spinlock (process context), the waiter's (also interrupt context); neither inside the other.
+
+use super::{Args, Operation};
+use crate::{
+    errno,
+    proto::{
+        header::{InHeader, OutHeader},
+        ids::{NodeId, Unique},
+        opcode::Opcode,
+        reply::{self, BadReply, HEADER_LEN},
+    },
+    sync::{irqlock::new_irqlock, waitq::new_waitq, IrqLock, WaitQueue},
+    vfs::{
+        cred::Caller,
+        page::{Pages, ReadFolio},
+    },
+    virtio::{Chain, SgBuilder},
+};
+use core::mem::size_of;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, SpinLock,
+    },
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Bytes for the header and the arguments: two names of `NAME_MAX` and the largest structure, with room.
+const INPUT: usize = 2560;
+/// Bytes for the header and the fixed part of an answer.
+const OUTPUT: usize = 512;
+/// Requests that a pool keeps for reuse.
+const POOL: usize = 32;
+
+/// The memory that a device reads and writes.
+#[derive(Zeroable)]
+struct Buffers {
+    input: [u8; INPUT],
+    output: [u8; OUTPUT],
+}
+
+/// Data that goes along with a request.
+pub(crate) enum Payload {
+    /// None.
+    None,
+    /// Pages of our own.
+    Pages(Pages),
+    /// Folios of the page cache that the answer fills, adjacent and in order.
+    Folios(KVec<ReadFolio>),
+    /// Bytes in one piece.
+    Bytes(KVec<u8>),
+}
+
+/// Which way the payload flows, and how many bytes of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Flow {
+    /// Nowhere; the number is ignored.
+    None(u32),
+    /// To the server.
+    ToServer(u32),
+    /// From the server: at most this much.
+    FromServer(u32),
+}
+
+/// A request and all it needs.
+pub(crate) struct Request {
+    /// The next in a list.
+    pub(crate) next: Option<KBox<Request>>,
+    buffers: KBox<Buffers>,
+    opcode: Opcode,
+    unique: Unique,
+    nodeid: NodeId,
+    input_len: usize,
+    output_len: usize,
+    payload: Payload,
+    flow: Flow,
+    /// The session that it was sent in.
+    session: u32,
+    /// How it ended: the bytes that the device wrote, or why it did not answer.
+    outcome: Result<u32>,
+    waiter: Arc<Waiter>,
+}
+
+impl Request {
+    fn new() -> Result<KBox<Self>> {
+        let buffers = KBox::zeroed(GFP_KERNEL)?;
+        let waiter = Waiter::new()?;
+        Ok(KBox::new(
+            Self {
+                next: None,
+                buffers,
+                opcode: Opcode::INIT,
+                unique: Unique::default(),
+                nodeid: NodeId::default(),
+                input_len: 0,
+                output_len: 0,
+                payload: Payload::None,
+                flow: Flow::None(0),
+                session: 0,
+                outcome: Err(errno::enotconn()),
+                waiter,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Writes header and arguments and takes the payload.
+    pub(super) fn prepare<O: Operation>(
+        &mut self,
+        pool: &Pool,
+        who: Caller,
+        op: &O,
+        payload: Payload,
+        flow: Flow,
+    ) -> Result {
+        let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
+        let mut args = Args::new(room);
+        op.encode(&mut args)?;
+        self.input_len = head.len() + args.len();
+        let unique = pool.next_unique();
+        self.session = pool.session();
+        let extra = match flow {
+            Flow::ToServer(n) => n as usize,
+            _ => 0,
+        };
+        let header = InHeader {
+            len: u32::try_from(self.input_len + extra).map_err(|_| EINVAL)?,
+            opcode: O::OPCODE,
+            unique,
+            nodeid: op.nodeid(),
+            uid: who.uid,
+            gid: who.gid,
+            pid: who.pid,
+            total_extlen: 0,
+            padding: 0,
+        };
+        head.copy_from_slice(header.as_bytes());
+        self.opcode = O::OPCODE;
+        self.unique = unique;
+        self.nodeid = op.nodeid();
+        self.output_len = HEADER_LEN + size_of::<O::Reply>();
+        self.payload = payload;
+        self.flow = flow;
+        self.waiter.start();
+        Ok(())
+    }
+
+    /// Prepares a message that has no answer.
+    pub(super) fn prepare_forget(&mut self, opcode: Opcode, unique: Unique, nodeid: NodeId, encode: impl FnOnce(&mut Args<'_>) -> Result) -> Result {
+        let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
+        let mut args = Args::new(room);
+        encode(&mut args)?;
+        self.input_len = head.len() + args.len();
+        let header = InHeader {
+            len: self.input_len as u32,
+            opcode,
+            unique,
+            nodeid,
+            uid: 0,
+            gid: 0,
+            pid: 0,
+            total_extlen: 0,
+            padding: 0,
+        };
+        head.copy_from_slice(header.as_bytes());
+        self.opcode = opcode;
+        self.unique = unique;
+        self.nodeid = nodeid;
+        self.output_len = 0;
+        self.payload = Payload::None;
+        self.flow = Flow::None(0);
+        Ok(())
+    }
+
+    /// What the request does.
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Its id.
+    pub(crate) fn unique(&self) -> Unique {
+        self.unique
+    }
+
+    /// The inode that it is about.
+    pub(crate) fn nodeid(&self) -> NodeId {
+        self.nodeid
+    }
+
+    /// Who waits for it.
+    pub(super) fn waiter(&self) -> Arc<Waiter> {
+        self.waiter.clone()
+    }
+
+    /// Takes the payload back.
+    pub(super) fn take_payload(&mut self) -> Payload {
+        core::mem::replace(&mut self.payload, Payload::None)
+    }
+
+    /// Checks an answer of `used` bytes with a fixed part of up to `N` bytes. Gives the fixed part's and payload's length
+    /// together, or the server's errno.
+    fn check(&self, used: usize, min: usize, fixed: usize) -> Result<Result<usize, i32>, BadReply> {
+        let header = self
+            .buffers
+            .output
+            .get(..HEADER_LEN)
+            .and_then(|b| OutHeader::read_from_bytes(b).ok())
+            .ok_or(BadReply::TooShort)?;
+        let payload = match self.flow {
+            Flow::FromServer(n) => n as usize,
+            _ => 0,
+        };
+        reply::check(&header, used, self.unique, min, fixed + payload)
+    }
+
+    /// Reads the answer to `O`.
+    pub(super) fn parse<O: Operation>(
+        &self,
+        used: u32,
+    ) -> Result<Result<(O::Reply, usize), i32>, BadReply> {
+        self.parse_as::<O::Reply>(used, O::REPLY_MIN)
+    }
+
+    /// Reads an answer whose fixed part is `R`, at least `min` bytes of it.
+    pub(super) fn parse_as<R: FromBytes + IntoBytes>(
+        &self,
+        used: u32,
+        min: usize,
+    ) -> Result<Result<(R, usize), i32>, BadReply> {
+        let fixed = size_of::<R>();
+        let len = match self.check(used as usize, min, fixed)? {
+            Ok(len) => len,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        let mut r = R::new_zeroed();
+        let n = len.min(fixed);
+        let from = self
+            .buffers
+            .output
+            .get(HEADER_LEN..HEADER_LEN + n)
+            .ok_or(BadReply::TooLong)?;
+        if let Some(to) = r.as_mut_bytes().get_mut(..n) {
+            to.copy_from_slice(from);
+        }
+        Ok(Ok((r, len - n)))
+    }
+
+    /// The session that it was sent in.
+    pub(crate) fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// How it ended.
+    pub(crate) fn outcome(&self) -> Result<u32> {
+        self.outcome
+    }
+
+    /// Tells the waiter how `request` ended. Gives it back when nobody waits any more.
+    pub(crate) fn complete(mut request: KBox<Self>, outcome: Result<u32>) -> Option<KBox<Self>> {
+        request.outcome = outcome;
+        let waiter = request.waiter.clone();
+        waiter.complete(request)
+    }
+}
+
+impl Chain for Request {
+    fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result {
+        let Self {
+            buffers,
+            payload,
+            flow,
+            ..
+        } = self;
+        let Buffers { input, output } = &mut **buffers;
+        sg.readable(input.get(..self.input_len).ok_or(EINVAL)?)?;
+        let answer = match self.output_len {
+            0 => None,
+            n => Some(output.get_mut(..n).ok_or(EINVAL)?),
+        };
+        let (len, payload) = match (*flow, payload) {
+            (Flow::FromServer(len), payload) => (len as usize, payload),
+            (flow, payload) => {
+                if let (Flow::ToServer(len), Payload::Pages(pages)) = (flow, payload) {
+                    for chunk in pages.chunks(len as usize) {
+                        sg.readable(chunk)?;
+                    }
+                }
+                return answer.map_or(Ok(()), |answer| sg.writable(answer));
+            }
+        };
+        if let Some(answer) = answer {
+            sg.writable(answer)?;
+        }
+        match payload {
+            Payload::None => Ok(()),
+            Payload::Pages(pages) => pages
+                .chunks_mut(len)
+                .try_for_each(|chunk| sg.writable(chunk)),
+            Payload::Bytes(bytes) => sg.writable(bytes.get_mut(..len).ok_or(EINVAL)?),
+            Payload::Folios(folios) => {
+                let mut left = len;
+                for folio in folios.iter_mut() {
+                    let memory = folio.memory();
+                    let n = memory.len().min(left);
+                    left -= n;
+                    if n > 0 {
+                        sg.writable(memory.get_mut(..n).ok_or(EINVAL)?)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where a request stands, as its sender sees it.
+enum State {
+    /// Not on its way.
+    Idle,
+    /// On its way.
+    InFlight,
+    /// The sender has left.
+    Abandoned,
+    /// It came back.
+    Done(KBox<Request>),
+}
+
+/// The meeting point of a sender and a completion.
+#[pin_data]
+pub(crate) struct Waiter {
+    #[pin]
+    queue: WaitQueue,
+    #[pin]
+    state: IrqLock<State>,
+}
+
+impl Waiter {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                queue <- new_waitq!("fuse request"),
+                state <- new_irqlock!(State::Idle, "fuse request state"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn start(&self) {
+        *self.state.lock() = State::InFlight;
+    }
+
+    /// Says that nobody will wait.
+    pub(super) fn abandon(&self) {
+        *self.state.lock() = State::Abandoned;
+    }
+
+    /// Takes the request if it came back.
+    fn try_take(&self) -> Option<KBox<Request>> {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut *state, State::Idle) {
+            State::Done(request) => Some(request),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// Waits for the request to come back; a fatal signal ends the wait with `EINTR` and abandons the request.
+    pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
+        self.queue.wait_killable(|| self.try_take()).or_else(|e| {
+            let mut state = self.state.lock();
+            match core::mem::replace(&mut *state, State::Abandoned) {
+                State::Done(request) => {
+                    *state = State::Idle;
+                    Ok(request)
+                }
+                _ => Err(e),
+            }
+        })
+    }
+
+    fn complete(&self, request: KBox<Request>) -> Option<KBox<Request>> {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Abandoned) {
+            return Some(request);
+        }
+        *state = State::Done(request);
+        drop(state);
+        self.queue.wake_all();
+        None
+    }
+}
+
+/// Requests that are ready for use, and the ids of a connection.
+#[pin_data]
+pub(crate) struct Pool {
+    #[pin]
+    free: SpinLock<KVec<KBox<Request>>>,
+    unique: Atomic<u64>,
+    session: Atomic<u32>,
+}
+
+impl Pool {
+    /// Makes an empty pool.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            free <- new_spinlock!(KVec::with_capacity(POOL, GFP_KERNEL)?, "fuse request pool"),
+            unique: Atomic::new(0),
+            session: Atomic::new(0),
+        })
+    }
+
+    /// Takes a request. May sleep.
+    pub(crate) fn take(&self) -> Result<KBox<Request>> {
+        if let Some(request) = self.free.lock().pop() {
+            return Ok(request);
+        }
+        Request::new()
+    }
+
+    /// Gives a request back.
+    pub(crate) fn give(&self, mut request: KBox<Request>) {
+        request.payload = Payload::None;
+        let refused = self.free.lock().push_within_capacity(request);
+        drop(refused);
+    }
+
+    /// The next id; bit 0 is for interrupts.
+    pub(crate) fn next_unique(&self) -> Unique {
+        Unique::new(self.unique.fetch_add(2, Relaxed).wrapping_add(2))
+    }
+
+    /// The present session.
+    pub(crate) fn session(&self) -> u32 {
+        self.session.load(Relaxed)
+    }
+
+    /// Ends the session: answers to what was sent in it are nobody's business any more.
+    pub(crate) fn end_session(&self) {
+        self.session.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a mount is: its transport, what INIT agreed on, and what was learnt of the server since.
+
+pub(crate) mod init;
+pub(crate) mod options;
+
+pub(crate) use options::DaxMode;
+
+use crate::{
+    errno,
+    chan::{self, Flow, ForgetNode, Operation, Payload, Transport},
+    dax::Dax,
+    proto::flags::InitFlags,
+    vfs::{cred::Caller, FileSystem, SuperBlock},
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, AtomicFlag, Relaxed},
+        Arc, SetOnce,
+    },
+};
+
+/// What INIT agreed on.
+pub(crate) struct Negotiated {
+    /// Minor version of the protocol.
+    pub(crate) minor: u32,
+    /// Features of both sides.
+    pub(crate) flags: InitFlags,
+    /// Most bytes of a WRITE.
+    pub(crate) max_write: usize,
+    /// Most bytes of a READ.
+    pub(crate) max_read: usize,
+}
+
+/// Operations that the server said it does not have.
+#[derive(Default)]
+pub(crate) struct Missing {
+    /// OPEN: files need none.
+    pub(crate) open: Flag,
+    /// OPENDIR: directories need none.
+    pub(crate) opendir: Flag,
+    /// FLUSH.
+    pub(crate) flush: Flag,
+    /// FSYNC.
+    pub(crate) fsync: Flag,
+    /// FSYNCDIR.
+    pub(crate) fsyncdir: Flag,
+}
+
+/// A fact that may become true, once.
+pub(crate) struct Flag(AtomicFlag);
+
+impl Default for Flag {
+    fn default() -> Self {
+        Self(AtomicFlag::new(false))
+    }
+}
+
+impl Flag {
+    /// Whether it is true.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    /// Makes it true.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// A connection: one mounted server.
+pub(crate) struct Conn {
+    transport: Arc<dyn Transport>,
+    /// The mode that the mount asked for.
+    dax_mode: DaxMode,
+    dax: SetOnce<Arc<Dax>>,
+    negotiated: SetOnce<Negotiated>,
+    attr_version: Atomic<u64>,
+    /// Operations that are known to be missing.
+    pub(crate) missing: Missing,
+}
+
+impl Conn {
+    /// Makes a connection that is not negotiated yet.
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        dax_mode: DaxMode,
+    ) -> Self {
+        Self {
+            transport,
+            dax_mode,
+            dax: SetOnce::new(),
+            negotiated: SetOnce::new(),
+            attr_version: Atomic::new(1),
+            missing: Missing::default(),
+        }
+    }
+
+    /// The way to the server.
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    /// Which files are reached by DAX.
+    pub(crate) fn dax_mode(&self) -> DaxMode {
+        self.dax_mode
+    }
+
+    /// The DAX window, if there is one in use.
+    pub(crate) fn dax(&self) -> Option<&Arc<Dax>> {
+        self.dax.as_ref()
+    }
+
+    /// Has the connection use a DAX window. Before INIT.
+    pub(crate) fn set_dax(&self, dax: Arc<Dax>) {
+        self.dax.populate(dax);
+    }
+
+    /// What INIT agreed on; the least of everything before that.
+    pub(crate) fn negotiated(&self) -> &Negotiated {
+        const NOTHING: &Negotiated = &Negotiated {
+            minor: 0,
+            flags: InitFlags::empty(),
+            max_write: 4096,
+            max_read: 4096,
+        };
+        self.negotiated.as_ref().unwrap_or(NOTHING)
+    }
+
+    /// Whether both sides have `flag`.
+    pub(crate) fn has(&self, flag: InitFlags) -> bool {
+        self.negotiated().flags.contains(flag)
+    }
+
+    /// The version that attributes asked for from now on have at least.
+    pub(crate) fn attr_version(&self) -> u64 {
+        self.attr_version.load(Relaxed)
+    }
+
+    /// A new version, for attributes that changed.
+    pub(crate) fn next_attr_version(&self) -> u64 {
+        self.attr_version.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Takes over a reference that the server counts.
+    pub(crate) fn lookup_ref(
+        &self,
+        nodeid: crate::proto::ids::NodeId,
+        node: KBox<ForgetNode>,
+    ) -> chan::Lookup {
+        chan::Lookup::new(self.transport.clone(), nodeid, node)
+    }
+
+    /// Sends an operation for the current task and waits; see [`chan::call`].
+    pub(crate) fn call<T: FileSystem, O: Operation>(
+        &self,
+        sb: &SuperBlock<T>,
+        op: &O,
+    ) -> Result<O::Reply> {
+        Ok(chan::call(&*self.transport, Caller::current(sb), op)?)
+    }
+
+    /// As [`Self::call`], with a payload; see [`chan::call_with`].
+    pub(crate) fn call_with<T: FileSystem, O: Operation>(
+        &self,
+        sb: &SuperBlock<T>,
+        op: &O,
+        payload: Payload,
+        flow: Flow,
+    ) -> Result<(O::Reply, Payload, usize)> {
+        Ok(chan::call_with(
+            &*self.transport,
+            Caller::current(sb),
+            op,
+            payload,
+            flow,
+        )?)
+    }
+}
+
+/// Treats `ENOSYS` as success, and remembers it.
+pub(crate) fn tolerate_missing(r: Result<()>, missing: &Flag) -> Result {
+    match r {
+        Err(e) if e == errno::enosys() => {
+            missing.set();
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page faults on DAX mappings.
+//!
+//! The range is pinned before any lock is taken, so whatever has to wait waits killably and keeps nobody out; with the
+//! range pinned, the fault itself cannot wait for the server. Locks: the invalidate lock for reading around the fault.
+
+use super::{
+    pin::{Pin, Want, Why},
+    ranges::RANGE_SHIFT,
+    Dax,
+};
+use crate::{
+    dax_core::fault::{Fault, Operations, Outcome},
+    inode::{self, Inode},
+    virtiofs::Virtiofs,
+};
+use kernel::prelude::*;
+
+impl Operations for Virtiofs {
+    fn fault(inode: &Inode, mut fault: Fault<'_, Self>) -> Outcome {
+        match serve(inode, &mut fault) {
+            Ok(outcome) => outcome,
+            Err(e) if e == ENOMEM => Outcome::OOM,
+            // Also for a fatal signal: a system call that touches the page ends with EFAULT, the task itself dies.
+            Err(_) => Outcome::SIGBUS,
+        }
+    }
+}
+
+fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
+    let dax = inode.sb().data().dax().ok_or(EIO)?;
+    let pos = fault.touched();
+    let want = Want {
+        write: fault.write(),
+        may_write: fault.file().writable(),
+    };
+    loop {
+        // Beyond the end of the file there is nothing to map; the fault itself says so.
+        let _pin = if pos < inode.size() {
+            Some(pin_or_reclaim(dax, inode, pos >> RANGE_SHIFT, want)?)
+        } else {
+            None
+        };
+        let lock = inode.invalidate_lock_shared_killable()?;
+        match fault.handle(&lock) {
+            Err(e) if e == EAGAIN => continue,
+            Ok(outcome) => {
+                drop(lock);
+                if fault.write() {
+                    // What is stored from now on changes the host's times without a request that would say so.
+                    inode::expire_attr(inode);
+                }
+                return Ok(outcome);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Pins the range, taking one from another file or part where none is free.
+fn pin_or_reclaim<'a>(dax: &'a Dax, inode: &Inode, index: u64, want: Want) -> Result<Pin<'a>> {
+    loop {
+        let seen = dax.epoch();
+        match dax.pin(inode, index, want) {
+            Ok(pin) => return Ok(pin),
+            Err(Why::Failed(e)) => return Err(e),
+            Err(Why::NoRange) => {
+                if !dax.reclaim_one(inode.sb())? {
+                    dax.wait_for_change(seen)?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which range each part of an inode is in. Costs a lock until the first part is mapped.
+//!
+//! Locks: one spinlock, inside nothing, with nothing inside.
+
+use super::ranges::RangeId;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::SpinLock,
+};
+
+/// The ranges of an inode, by index: the offset in the file in units of 2 MiB.
+pub(crate) struct Tree {
+    /// The next of the trees that wait to be cleaned up.
+    pub(super) next: Option<KBox<Tree>>,
+    pub(super) ranges: RBTree<u64, RangeId>,
+}
+
+/// The map of one inode.
+#[pin_data]
+pub(crate) struct Map {
+    #[pin]
+    tree: SpinLock<Option<KBox<Tree>>>,
+}
+
+/// Memory for one more entry.
+pub(super) struct Room {
+    tree: Option<KBox<Tree>>,
+    node: RBTreeNodeReservation<u64, RangeId>,
+}
+
+impl Map {
+    /// An empty map.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            tree <- new_spinlock!(None, "fuse dax map"),
+        })
+    }
+
+    /// The range that `index` is in, or is about to be.
+    pub(super) fn get(&self, index: u64) -> Option<RangeId> {
+        self.tree.lock().as_ref()?.ranges.get(&index).copied()
+    }
+
+    /// Takes memory for an entry.
+    pub(super) fn room(&self) -> Result<Room> {
+        let tree = if self.tree.lock().is_none() {
+            Some(KBox::new(
+                Tree {
+                    next: None,
+                    ranges: RBTree::new(),
+                },
+                GFP_KERNEL,
+            )?)
+        } else {
+            None
+        };
+        Ok(Room {
+            tree,
+            node: RBTreeNodeReservation::new(GFP_KERNEL)?,
+        })
+    }
+
+    /// Notes that `index` will be in `id`. False when it has a range already.
+    pub(super) fn insert(&self, room: Room, index: u64, id: RangeId) -> bool {
+        let Room { mut tree, node } = room;
+        let mut slot = self.tree.lock();
+        if slot.is_none() {
+            *slot = tree.take();
+        }
+        match &mut *slot {
+            Some(own) if own.ranges.get(&index).is_none() => {
+                own.ranges.insert(node.into_node(index, id));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets that `index` is in `id`, if it still is.
+    pub(super) fn remove(&self, index: u64, id: RangeId) {
+        let mut slot = self.tree.lock();
+        if let Some(tree) = &mut *slot {
+            if tree.ranges.get(&index) == Some(&id) {
+                tree.ranges.remove(&index);
+            }
+        }
+    }
+
+    /// Takes everything, when the inode leaves memory.
+    pub(super) fn take(&self) -> Option<KBox<Tree>> {
+        self.tree.lock().take()
+    }
+}

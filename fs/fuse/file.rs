@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regular files: opening, reading and writing without DAX, and the page cache.
+//!
+//! Reads go through the page cache, or past it for files that the server wants direct. Writes go to the server at once and
+//! drop the cached pages that they cover. Locks: the inode lock for writing around a write; nothing around a read.
+
+use crate::{
+    chan::{Flow, Payload},
+    conn::{tolerate_missing, Conn},
+    dax,
+    dir::fsync_in,
+    errno,
+    inode::{self, Inode},
+    ops::file::{Flush, Fsync, Open, Read, Release, Write},
+    proto::{
+        file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
+        flags::{FopenFlags, InitFlags},
+        ids::{Fh, NodeId},
+    },
+    vfs::{
+        file::{File, Mmap, Opening},
+        inode::Operations as _,
+        iter,
+        mapping::Batch,
+        page::{Pages, ReadFolio},
+    },
+    virtiofs::Virtiofs,
+};
+use kernel::prelude::*;
+
+/// `O_*` flags that are the client's own business.
+const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | 0o1000;
+
+/// What an open file holds.
+pub(crate) struct FileData {
+    fh: Option<Fh>,
+    flags: FopenFlags,
+}
+
+impl FileData {
+    /// A file that the server knows nothing of yet.
+    pub(crate) fn new() -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                fh: None,
+                flags: FopenFlags::empty(),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Takes over what the server opened.
+    pub(crate) fn opened(&mut self, out: &OpenOut) {
+        self.fh = Some(out.fh);
+        self.flags = out.open_flags;
+    }
+
+    /// The handle that has to be released.
+    pub(crate) fn fh(&self) -> Option<Fh> {
+        self.fh
+    }
+
+    /// The handle for requests; 0 for a server without OPEN.
+    pub(crate) fn handle(&self) -> Fh {
+        self.fh.unwrap_or_default()
+    }
+
+    fn direct(&self) -> bool {
+        self.flags.contains(FopenFlags::DIRECT_IO)
+    }
+}
+
+/// Reads `len` bytes at `pos` into pages or folios; returns them and how many bytes came.
+fn fetch(
+    inode: &Inode,
+    fh: Fh,
+    flags: u32,
+    pos: u64,
+    len: usize,
+    payload: Payload,
+) -> Result<(Payload, usize)> {
+    let op = Read::<false> {
+        nodeid: NodeId::new(inode.key()),
+        arg: ReadIn {
+            fh,
+            offset: pos,
+            size: len as u32,
+            flags,
+            ..Default::default()
+        },
+    };
+    let flow = Flow::FromServer(len as u32);
+    let ((), payload, got) = inode.sb().data().call_with(inode.sb(), &op, payload, flow)?;
+    Ok((payload, got))
+}
+
+/// Reads past every cache into the user's memory.
+pub(crate) fn read_direct(io: &mut iter::Read<'_, Virtiofs>, limit: usize) -> Result<usize> {
+    let max = io.file().inode().sb().data().negotiated().max_read;
+    let mut done = 0;
+    while done < limit && io.len() > 0 {
+        let want = (limit - done).min(io.len()).min(max);
+        let pages = Pages::new(want)?;
+        let (file, pos) = (io.file(), io.pos());
+        let got = fetch(
+            file.inode(),
+            file.data().handle(),
+            file.flags(),
+            pos,
+            want,
+            Payload::Pages(pages),
+        );
+        let (payload, got) = match got {
+            Err(_) if done > 0 => break,
+            other => other?,
+        };
+        let Payload::Pages(pages) = payload else {
+            return Err(EIO);
+        };
+        let copied = io.copy_from_pages(&pages, got);
+        io.set_pos(pos + copied as u64);
+        done += copied;
+        if copied < got {
+            return if done > 0 { Ok(done) } else { Err(EFAULT) };
+        }
+        if got < want {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Writes up to `limit` bytes from the user's memory to the server. The inode lock is held for writing.
+pub(crate) fn write_direct(io: &mut iter::Write<'_, Virtiofs>, limit: usize) -> Result<usize> {
+    let max = io.file().inode().sb().data().negotiated().max_write;
+    let mut done = 0;
+    while done < limit && io.len() > 0 {
+        let n = (limit - done).min(io.len()).min(max);
+        match write_once(io, n) {
+            Ok(written) => {
+                done += written;
+                if written < n {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+/// One WRITE of up to `n` bytes.
+fn write_once(io: &mut iter::Write<'_, Virtiofs>, n: usize) -> Result<usize> {
+    let mut pages = Pages::new(n)?;
+    let taken = io.copy_to_pages(&mut pages, n);
+    if taken == 0 {
+        return Err(EFAULT);
+    }
+    let (file, pos) = (io.file(), io.pos());
+    let inode = file.inode();
+    let op = Write {
+        nodeid: NodeId::new(inode.key()),
+        arg: WriteIn {
+            fh: file.data().handle(),
+            offset: pos,
+            size: taken as u32,
+            flags: file.flags(),
+            ..Default::default()
+        },
+    };
+    let sent = inode.sb().data().call_with(
+        inode.sb(),
+        &op,
+        Payload::Pages(pages),
+        Flow::ToServer(taken as u32),
+    );
+    let written = match sent {
+        Ok((out, _, _)) if out.size as usize <= taken => out.size as usize,
+        Ok(_) => {
+            io.revert(taken);
+            return Err(EIO);
+        }
+        Err(e) => {
+            io.revert(taken);
+            return Err(e);
+        }
+    };
+    io.revert(taken - written);
+    let end = pos + written as u64;
+    let inode = io.file().inode();
+    inode::extend(inode, end);
+    if !inode.is_dax() {
+        // A page that is in use stays, and is read again by AUTO_INVAL_DATA.
+        let _ = inode.invalidate_pages(pos, written as u64);
+    }
+    io.set_pos(end);
+    Ok(written)
+}
+
+impl crate::vfs::file::Operations for Virtiofs {
+    fn open(inode: &Inode, opening: &Opening<'_>) -> Result<KBox<FileData>> {
+        let conn = inode.sb().data();
+        let mut data = FileData::new()?;
+        if !conn.missing.open.get() {
+            let op = Open::<false> {
+                nodeid: NodeId::new(inode.key()),
+                arg: OpenIn {
+                    flags: opening.flags() & !O_CLIENT,
+                    ..Default::default()
+                },
+            };
+            match conn.call(inode.sb(), &op) {
+                Ok(out) => data.opened(&out),
+                Err(e) if e == errno::enosys() => conn.missing.open.set(),
+                Err(e) => return Err(e),
+            }
+        }
+        // DAX mappings are the host's own pages: there is nothing that could be stale.
+        let keep = FopenFlags::KEEP_CACHE | FopenFlags::DIRECT_IO;
+        if !inode.is_dax() && !data.flags.intersects(keep) && data.fh.is_some() {
+            inode.invalidate_all_pages();
+        }
+        Ok(data)
+    }
+
+    fn release(inode: &Inode, flags: u32, data: KBox<FileData>) {
+        if let Some(fh) = data.fh {
+            let op = Release::<false>::new(NodeId::new(inode.key()), fh, flags & !O_CLIENT);
+            let _ = inode.sb().data().call(inode.sb(), &op);
+        }
+    }
+
+    fn flush(file: &File<Self>) -> Result {
+        let inode = file.inode();
+        let conn: &Conn = inode.sb().data();
+        if conn.missing.flush.get() || file.data().flags.contains(FopenFlags::NOFLUSH) {
+            return Ok(());
+        }
+        let op = Flush {
+            nodeid: NodeId::new(inode.key()),
+            arg: FlushIn {
+                fh: file.data().handle(),
+                ..Default::default()
+            },
+        };
+        tolerate_missing(conn.call(inode.sb(), &op), &conn.missing.flush)
+    }
+
+    fn read(io: &mut iter::Read<'_, Self>) -> Result<usize> {
+        if io.len() == 0 {
+            return Ok(0);
+        }
+        let (file, inode) = (io.file(), io.file().inode());
+        if file.data().direct() && !inode.is_dax() {
+            return read_direct(io, usize::MAX);
+        }
+        // The file may have grown meanwhile.
+        if io.pos().saturating_add(io.len() as u64) > inode.size()
+            || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA)
+        {
+            Self::refresh(inode, false, true)?;
+        }
+        if inode.is_dax() {
+            dax::io::read(io)
+        } else {
+            io.page_cache()
+        }
+    }
+
+    fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {
+        if io.append() {
+            // Where the end is, is for the server to say.
+            Self::refresh(io.file().inode(), true, true)?;
+        }
+        let inode = io.file().inode();
+        let lock = inode.lock_killable()?;
+        let n = io.checks()?;
+        if n == 0 {
+            return Ok(0);
+        }
+        io.remove_privs()?;
+        let end = io.pos().saturating_add(n as u64);
+        let done = if inode.is_dax() && end <= inode.size() {
+            dax::io::write(io, &lock)
+        } else {
+            // Size and data change together at the server.
+            write_direct(io, usize::MAX)
+        };
+        drop(lock);
+        match done {
+            Ok(n) if n > 0 => io.sync(n),
+            other => other,
+        }
+    }
+
+    fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result {
+        if file.inode().is_dax() {
+            mmap.use_dax()
+        } else {
+            mmap.use_page_cache_read_only()
+        }
+    }
+
+    fn fsync(file: &File<Self>, datasync: bool) -> Result {
+        let inode = file.inode();
+        let conn = inode.sb().data();
+        if conn.missing.fsync.get() {
+            return Ok(());
+        }
+        let op = Fsync::<false> {
+            nodeid: NodeId::new(inode.key()),
+            arg: fsync_in(file, datasync),
+        };
+        tolerate_missing(conn.call(inode.sb(), &op), &conn.missing.fsync)
+    }
+}
+
+/// The handle and flags for reading, where the kernel itself may ask.
+fn reader(file: Option<&File<Virtiofs>>) -> (Fh, u32) {
+    file.map_or((Fh::default(), 0), |f| (f.data().handle(), f.flags()))
+}
+
+/// Reads adjacent folios and ends each with what came for it.
+fn fill(inode: &Inode, file: Option<&File<Virtiofs>>, folios: KVec<ReadFolio>) -> Result {
+    let Some(pos) = folios.first().map(ReadFolio::pos) else {
+        return Ok(());
+    };
+    let len = folios.iter().map(ReadFolio::size).sum();
+    let (fh, flags) = reader(file);
+    let (payload, got) = fetch(inode, fh, flags, pos, len, Payload::Folios(folios))?;
+    let Payload::Folios(folios) = payload else {
+        return Err(EIO);
+    };
+    let mut left = got;
+    for folio in folios {
+        let n = folio.size().min(left);
+        left -= n;
+        folio.end(n);
+    }
+    Ok(())
+}
+
+impl crate::vfs::mapping::Operations for Virtiofs {
+    fn read_folio(inode: &Inode, file: Option<&File<Self>>, folio: ReadFolio) -> Result {
+        let mut folios = KVec::with_capacity(1, GFP_KERNEL)?;
+        folios.push(folio, GFP_KERNEL)?;
+        fill(inode, file, folios)
+    }
+
+    fn readahead(inode: &Inode, file: Option<&File<Self>>, batch: &mut Batch<'_>) {
+        let max = inode.sb().data().negotiated().max_read;
+        let mut folios = KVec::new();
+        let mut size = 0;
+        for folio in batch {
+            if size + folio.size() > max {
+                if fill(inode, file, core::mem::take(&mut folios)).is_err() {
+                    return;
+                }
+                size = 0;
+            }
+            size += folio.size();
+            if folios.push(folio, GFP_KERNEL).is_err() {
+                return;
+            }
+        }
+        let _ = fill(inode, file, folios);
+    }
+}
+

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations that begin and end a session: INIT, DESTROY.
+
+use crate::{
+    chan::{Args, Operation},
+    proto::{
+        ids::NodeId,
+        init::{InitIn, InitOut},
+        opcode::Opcode,
+    },
+};
+use kernel::prelude::*;
+
+/// INIT: what both sides can do.
+pub(crate) struct Init(pub(crate) InitIn);
+
+impl Operation for Init {
+    const OPCODE: Opcode = Opcode::INIT;
+    type Reply = InitOut;
+    /// The answer of protocol 7.4 and before.
+    const REPLY_MIN: usize = 8;
+
+    fn nodeid(&self) -> NodeId {
+        NodeId::NONE
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.put(&self.0)
+    }
+}
+
+/// DESTROY: the session ends.
+pub(crate) struct Destroy;
+
+impl Operation for Destroy {
+    const OPCODE: Opcode = Opcode::DESTROY;
+    type Reply = ();
+
+    fn nodeid(&self) -> NodeId {
+        NodeId::NONE
+    }
+
+    fn encode(&self, _args: &mut Args<'_>) -> Result {
+        Ok(())
+    }
+}

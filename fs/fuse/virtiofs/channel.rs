@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests through the queues of one device: queue 0 for FORGET, the others for everything else.
+//!
+//! A request goes to the queue of the CPU that sends it. When that queue is full it waits there, behind those that wait
+//! already; completions put waiting requests into the ring. A completion runs in the interrupt and does no more than hand
+//! the request to its waiter.
+//!
+//! Locks: a queue's lock, then a waiter's. The locks of FORGETs and of requests to be reaped stand alone. All of them are
+//! short and taken with interrupts off.
+
+use super::Registry;
+use crate::{
+    errno,
+    chan::{self, forget::ForgetList, reap, ForgetNode, Pool, Request, Transport},
+    sync::{irqlock::new_irqlock, IrqLock},
+    virtio::{device::Device, Handler, Layout, Queues, VirtQueue},
+};
+use kernel::{
+    cpu::CpuId,
+    device::Core,
+    impl_has_work, new_work,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, ArcBorrow, SetOnce,
+    },
+    workqueue::{Work, WorkItem},
+};
+
+/// Descriptors that every request needs besides its data: header and arguments each way.
+const OVERHEAD: usize = 4;
+/// Most pages of data in a request.
+const MAX_PAGES: usize = 256;
+/// FORGET messages under way at once.
+const FORGETS: usize = 2;
+
+/// Requests that wait for room in a ring, first in, first out.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// In order.
+    front: Option<KBox<Request>>,
+    /// In reverse order.
+    back: Option<KBox<Request>>,
+    in_flight: usize,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.front.is_none() && self.back.is_none()
+    }
+
+    fn push_back(&mut self, mut request: KBox<Request>) {
+        request.next = self.back.take();
+        self.back = Some(request);
+    }
+
+    fn push_front(&mut self, mut request: KBox<Request>) {
+        request.next = self.front.take();
+        self.front = Some(request);
+    }
+
+    fn pop_front(&mut self) -> Option<KBox<Request>> {
+        if self.front.is_none() {
+            let mut rest = self.back.take();
+            while let Some(mut request) = rest {
+                rest = request.next.take();
+                self.push_front(request);
+            }
+        }
+        let mut request = self.front.take()?;
+        self.front = request.next.take();
+        Some(request)
+    }
+}
+
+/// FORGETs that wait, and the requests that carry them.
+struct Forgets {
+    list: ForgetList,
+    idle: [Option<KBox<Request>>; FORGETS],
+}
+
+/// The channel of one device.
+#[pin_data]
+pub(crate) struct Channel {
+    registry: Arc<Registry>,
+    name: CString,
+    queues: SetOnce<Queues<Channel>>,
+    pool: Pin<KBox<Pool>>,
+    #[pin]
+    forgets: IrqLock<Forgets>,
+    /// Requests whose senders have left.
+    #[pin]
+    orphans: IrqLock<Option<KBox<Request>>>,
+    #[pin]
+    reaper: Work<Channel>,
+    max_pages: Atomic<usize>,
+    bad_replies: Atomic<u64>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Channel { self.reaper }
+}
+
+impl WorkItem for Channel {
+    type Pointer = Arc<Channel>;
+
+    fn run(this: Arc<Channel>) {
+        let transport: Arc<dyn Transport> = this.clone();
+        let mut list = this.orphans.lock().take();
+        while let Some(mut request) = list {
+            list = request.next.take();
+            reap::reap(&transport, request);
+        }
+    }
+}
+
+impl Channel {
+    /// Finds the device's queues: one for FORGET and as many for requests as it has and CPUs can use.
+    pub(super) fn new(
+        dev: &Device<Core<'_>>,
+        registry: &Arc<Registry>,
+        request_queues: u32,
+    ) -> Result<Arc<Self>> {
+        let pool = KBox::pin_init(Pool::new(), GFP_KERNEL)?;
+        let mut idle = [const { None }; FORGETS];
+        for slot in &mut idle {
+            *slot = Some(pool.take()?);
+        }
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                registry: registry.clone(),
+                name: CString::try_from(dev.name())?,
+                queues: SetOnce::new(),
+                pool,
+                forgets <- new_irqlock!(Forgets { list: ForgetList::default(), idle }, "virtiofs forgets"),
+                orphans <- new_irqlock!(None, "virtiofs orphans"),
+                reaper <- new_work!("virtiofs reaper"),
+                max_pages: Atomic::new(1),
+                bad_replies: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )?;
+
+        let n = request_queues.min(kernel::cpu::nr_cpu_ids());
+        let mut names = KVec::with_capacity(n as usize + 1, GFP_KERNEL)?;
+        names.push(CString::try_from_fmt(fmt!("hiprio"))?, GFP_KERNEL)?;
+        for i in 0..n {
+            names.push(CString::try_from_fmt(fmt!("requests.{i}"))?, GFP_KERNEL)?;
+        }
+        let mut list = KVec::with_capacity(names.len(), GFP_KERNEL)?;
+        for name in &names {
+            list.push(&**name, GFP_KERNEL)?;
+        }
+        let layout = Layout {
+            names: &list,
+            entries: MAX_PAGES + OVERHEAD,
+            pre_vectors: Some(1),
+        };
+        let queues = dev.find_queues(&layout, this.clone(), |_| Pending::default())?;
+        let size = queues.get(1).map_or(0, |q| q.size() as usize);
+        if size <= OVERHEAD {
+            dev_err!(dev, "request queue of {} entries is too small\n", size);
+            return Err(EINVAL);
+        }
+        this.max_pages.store(MAX_PAGES.min(size - OVERHEAD), Relaxed);
+        this.queues.populate(queues);
+        Ok(this)
+    }
+
+    /// Ends the channel: the device is reset, and every request that it had or that waits ends with `ENOTCONN`.
+    pub(super) fn shutdown(&self, dev: &Device<Core<'_>>) {
+        let Some(queues) = self.queues.as_ref() else {
+            return;
+        };
+        queues.shutdown(dev, |queue, request| {
+            if queue.index() == 0 {
+                self.pool.give(request);
+            } else {
+                self.finish(request, Err(errno::enotconn()));
+            }
+        });
+        for queue in queues.iter() {
+            loop {
+                let next = queue.lock().state().pop_front();
+                match next {
+                    Some(request) => self.finish(request, Err(errno::enotconn())),
+                    None => break,
+                }
+            }
+        }
+        self.drop_forgets();
+        // Nothing of what the server did for these can be undone any more.
+        let mut orphans = self.orphans.lock().take();
+        while let Some(mut request) = orphans {
+            orphans = request.next.take();
+            self.pool.give(request);
+        }
+    }
+
+    /// Answers that broke the protocol so far.
+    pub(crate) fn bad_replies(&self) -> u64 {
+        self.bad_replies.load(Relaxed)
+    }
+
+    /// Hands a request to its waiter, or to the reaper. May run in an interrupt.
+    fn finish(&self, request: KBox<Request>, outcome: Result<u32>) {
+        let Some(mut orphan) = Request::complete(request, outcome) else {
+            return;
+        };
+        let mut orphans = self.orphans.lock();
+        orphan.next = orphans.take();
+        *orphans = Some(orphan);
+    }
+
+    /// Has the orphans reaped, if there are any.
+    fn reap_later(this: ArcBorrow<'_, Self>) {
+        if this.orphans.lock().is_some() {
+            let _ = this.registry.work().enqueue(Arc::from(this));
+        }
+    }
+
+    /// Puts what waits into the ring. True when the device has to be notified.
+    fn refill(&self, queue: &VirtQueue<Self>) -> bool {
+        let mut ring = queue.lock();
+        let mut added = false;
+        while let Some(request) = ring.state().pop_front() {
+            match ring.add(request) {
+                Ok(()) => {
+                    ring.state().in_flight += 1;
+                    added = true;
+                }
+                Err((request, e)) => {
+                    if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
+                        ring.state().push_front(request);
+                        break;
+                    }
+                    self.finish(request, Err(submit_error(e)));
+                }
+            }
+        }
+        added && ring.kick_prepare()
+    }
+
+    /// Sends FORGETs while there are some and something to carry them.
+    fn send_forgets(&self) {
+        let Some(queue) = self.queues.as_ref().and_then(|q| q.first()) else {
+            return;
+        };
+        loop {
+            let mut forgets = self.forgets.lock();
+            if forgets.list.is_empty() {
+                return;
+            }
+            let Some(mut request) = forgets.idle.iter_mut().find_map(Option::take) else {
+                return;
+            };
+            let filled = forgets.list.fill(&mut request, self.pool.next_unique());
+            drop(forgets);
+            let mut ring = queue.lock();
+            let sent = filled.map_err(|_| None).and_then(|()| {
+                ring.add(request).map_err(|(request, _)| Some(request))
+            });
+            let kick = ring.kick_prepare();
+            drop(ring);
+            if kick {
+                queue.notify();
+            }
+            if let Err(back) = sent {
+                // The device is gone or broken, and with it what it counted.
+                self.forget_sent(back);
+                return;
+            }
+        }
+    }
+
+    /// Takes back a request that carried FORGETs.
+    fn forget_sent(&self, request: Option<KBox<Request>>) {
+        let mut forgets = self.forgets.lock();
+        if let Some(slot) = forgets.idle.iter_mut().find(|slot| slot.is_none()) {
+            *slot = request;
+        }
+    }
+}
+
+/// What a sender is told when its request could not be queued.
+fn submit_error(e: Error) -> Error {
+    if e == ENODEV {
+        errno::enotconn()
+    } else {
+        e
+    }
+}
+
+impl Handler for Channel {
+    type Chain = Request;
+    type State = Pending;
+
+    fn used(this: ArcBorrow<'_, Self>, queue: &VirtQueue<Self>) {
+        let mut done: Option<KBox<Request>> = None;
+        let mut ring = queue.lock();
+        let mut count = 0;
+        if queue.index() == 0 {
+            ring.drain_used(|mut request, _| {
+                request.next = done.take();
+                done = Some(request);
+            });
+            drop(ring);
+            while let Some(mut request) = done {
+                done = request.next.take();
+                this.forget_sent(Some(request));
+            }
+            this.send_forgets();
+            return;
+        }
+        ring.drain_used(|request, len| {
+            count += 1;
+            this.finish(request, Ok(len));
+        });
+        let state = ring.state();
+        state.in_flight -= count;
+        let more = !state.is_empty();
+        drop(ring);
+        if more && this.refill(queue) {
+            queue.notify();
+        }
+        Self::reap_later(this);
+    }
+}
+
+impl Transport for Channel {
+    fn submit(&self, request: KBox<Request>) {
+        let queue = self.queues.as_ref().and_then(|queues| {
+            let n = queues.len().checked_sub(1).filter(|n| *n > 0)?;
+            queues.get(1 + CpuId::current().as_u32() as usize % n)
+        });
+        let Some(queue) = queue else {
+            self.finish(request, Err(errno::enotconn()));
+            return;
+        };
+        let mut ring = queue.lock();
+        if !ring.is_open() {
+            drop(ring);
+            self.finish(request, Err(errno::enotconn()));
+            return;
+        }
+        if !ring.state().is_empty() {
+            ring.state().push_back(request);
+            return;
+        }
+        match ring.add(request) {
+            Ok(()) => {
+                ring.state().in_flight += 1;
+                let kick = ring.kick_prepare();
+                drop(ring);
+                if kick {
+                    queue.notify();
+                }
+            }
+            Err((request, e)) => {
+                if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
+                    ring.state().push_back(request);
+                } else {
+                    drop(ring);
+                    self.finish(request, Err(submit_error(e)));
+                }
+            }
+        }
+    }
+
+    fn forget(&self, node: KBox<ForgetNode>) {
+        self.forgets.lock().list.push(node);
+        self.send_forgets();
+    }
+
+    fn drop_forgets(&self) {
+        let list = self.forgets.lock().list.take();
+        drop(list);
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn max_pages(&self) -> usize {
+        self.max_pages.load(Relaxed)
+    }
+
+    fn bad_reply(&self, request: &Request, what: &'static str) {
+        self.bad_replies.fetch_add(1, Relaxed);
+        chan::report_bad_reply(&self.name, request, what);
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices come and go: the virtio driver for device id 26.
+//!
+//! Source: virtio specification, section "File System Device".
+
+use super::{channel::Channel, Registry};
+use crate::{
+    dax_core::device::Window,
+    virtio::{device::Device, DeviceId, Driver},
+};
+use kernel::{device::Core, prelude::*, str::CStr, sync::Arc};
+
+/// Bytes of the tag in config space.
+const TAG_LEN: usize = 36;
+/// Where the number of request queues is in config space.
+const NUM_REQUEST_QUEUES: u32 = 36;
+/// The shared-memory region that is the DAX window.
+const SHM_DAX: u8 = 0;
+
+/// One device.
+pub(crate) struct Instance {
+    tag: KVec<u8>,
+    channel: Arc<Channel>,
+    window: Option<Arc<Window>>,
+}
+
+impl Instance {
+    /// The name that it is mounted by, without NULs.
+    pub(crate) fn tag(&self) -> &[u8] {
+        &self.tag
+    }
+
+    /// Its queues.
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Its DAX window, if it has one that can be used.
+    pub(crate) fn window(&self) -> Option<&Arc<Window>> {
+        self.window.as_ref()
+    }
+}
+
+/// What the driver keeps for a device.
+pub(crate) struct Bound {
+    registry: Arc<Registry>,
+    instance: Arc<Instance>,
+}
+
+/// The driver.
+pub(crate) struct VirtioFs;
+
+impl Driver for VirtioFs {
+    type Data = KBox<Bound>;
+    type Context = Registry;
+    const NAME: &'static CStr = c"virtio_fs";
+    const IDS: &'static [DeviceId] = &[DeviceId::any_vendor(26)];
+    const FEATURES: &'static [u32] = &[];
+
+    fn probe(dev: &Device<Core<'_>>, registry: &Arc<Registry>) -> Result<KBox<Bound>> {
+        let tag = read_tag(dev)?;
+        let request_queues = dev.read_le32(NUM_REQUEST_QUEUES);
+        if request_queues == 0 {
+            dev_err!(dev, "the device has no request queue\n");
+            return Err(EINVAL);
+        }
+        let channel = Channel::new(dev, registry, request_queues)?;
+        let window =
+            crate::shm::discover(dev, SHM_DAX).and_then(|region| Window::new(dev, region).ok());
+        let instance = Arc::new(
+            Instance {
+                tag,
+                channel,
+                window,
+            },
+            GFP_KERNEL,
+        )?;
+        let bound = KBox::new(
+            Bound {
+                registry: registry.clone(),
+                instance: instance.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        dev.ready();
+        registry.add(instance).inspect_err(|e| {
+            if *e == EEXIST {
+                dev_err!(dev, "another device has the same tag\n");
+            }
+        })?;
+        Ok(bound)
+    }
+
+    fn remove(dev: &Device<Core<'_>>, data: &Bound) {
+        data.registry.remove(&data.instance);
+        data.instance.channel.shutdown(dev);
+        if let Some(window) = data.instance.window() {
+            window.kill();
+        }
+    }
+}
+
+/// Reads and checks the tag.
+///
+/// # Errors
+///
+/// `EINVAL` for one that is empty or has a newline.
+fn read_tag(dev: &Device<Core<'_>>) -> Result<KVec<u8>> {
+    let raw: [u8; TAG_LEN] = dev.read_config(0);
+    let len = raw.iter().position(|b| *b == 0).unwrap_or(TAG_LEN);
+    let tag = raw.get(..len).unwrap_or(&[]);
+    if tag.is_empty() {
+        dev_err!(dev, "the device's tag is empty: give it a tag to mount it\n");
+        return Err(EINVAL);
+    }
+    if tag.contains(&b'\n') {
+        dev_err!(dev, "the device's tag contains a newline\n");
+        return Err(EINVAL);
+    }
+    let mut v = KVec::new();
+    v.extend_from_slice(tag, GFP_KERNEL)?;
+    Ok(v)
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! virtiofs: FUSE over virtio queues, with file data in a shared window.
+//!
+//! - [`driver`]: devices come and go;
+//! - [`registry`]: the devices that are there, by tag;
+//! - [`channel`]: requests through the queues of one device;
+//! - [`mount`]: the file system type `virtiofs`.
+
+pub(crate) mod channel;
+pub(crate) mod driver;
+pub(crate) mod mount;
+pub(crate) mod registry;
+
+pub(crate) use driver::Instance;
+pub(crate) use mount::Virtiofs;
+pub(crate) use registry::Registry;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Breaking layouts: taking page tables and DAX entries of a part of a file away, so that the memory below it can be used
+//! for something else.
+//!
+//! The invalidate lock is held for writing, which the type of the guard proves; while a page is pinned the lock is let go
+//! and taken again.
+
+use crate::{
+    bindings,
+    vfs::{inode::Invalidate, FileSystem, Inode},
+};
+use kernel::{error::to_result, prelude::*};
+
+unsafe extern "C" fn wait_for_page(inode: *mut bindings::inode) {
+    // SAFETY: Called by `dax_break_layout` with the lock held, which is held again at the end.
+    unsafe {
+        bindings::rust_fuse_filemap_invalidate_unlock(inode);
+        kernel::bindings::schedule();
+        bindings::rust_fuse_filemap_invalidate_lock(inode);
+    }
+}
+
+impl<T: FileSystem> Invalidate<'_, T> {
+    /// Takes everything from `start` to `end` (inclusive, in bytes; `u64::MAX` for the end of the file) out of page tables
+    /// and forgets where it was. Waits for pinned pages.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` when a signal arrives while a page is pinned.
+    pub(crate) fn break_layout(&mut self, start: u64, end: u64) -> Result {
+        self.break_with(start, end, Some(wait_for_page))
+    }
+
+    /// As [`Self::break_layout`], but leaves everything as it is when a page is pinned.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` when a page is pinned.
+    pub(crate) fn try_break_layout(&mut self, start: u64, end: u64) -> Result {
+        self.break_with(start, end, None)
+    }
+
+    fn break_with(
+        &mut self,
+        start: u64,
+        end: u64,
+        wait: Option<unsafe extern "C" fn(*mut bindings::inode)>,
+    ) -> Result {
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let inode: &Inode<T> = self.inode();
+        // SAFETY: The inode is valid and the invalidate lock is held for writing.
+        to_result(unsafe { bindings::dax_break_layout(inode.as_raw(), start as i64, end, wait) })
+    }
+}

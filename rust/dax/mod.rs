@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! FS-DAX: file data that is reached in memory of a device instead of the page cache.
+//!
+//! - [`device`], [`pagemap`]: a window of device memory as a dax device;
+//! - [`iomap`]: where the bytes of a file are in the window, and reading and writing there;
+//! - [`fault`]: page faults on a mapping;
+//! - [`layout`]: taking page tables and DAX entries away before the window below them changes.
+
+pub(crate) mod device;
+pub(crate) mod fault;
+pub(crate) mod iomap;
+pub(crate) mod layout;
+pub(crate) mod pagemap;

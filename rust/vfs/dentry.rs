@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names in the dentry cache, and how long they are believed.
+//!
+//! `d_time` holds the [`Moment`] until which a name needs no question to the server.
+//!
+//! C header: [`include/linux/dcache.h`](srctree/include/linux/dcache.h)
+
+use super::{time::Moment, FileSystem, Inode};
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::{prelude::*, types::Opaque};
+
+/// A `dentry` of the file system `T`, with its parent and name stable for as long as the reference lives.
+#[repr(transparent)]
+pub(crate) struct Dentry<T: FileSystem>(Opaque<bindings::dentry>, PhantomData<T>);
+
+impl<T: FileSystem> Dentry<T> {
+    /// # Safety
+    ///
+    /// `dentry` belongs to `T`, and its parent's lock (or a copy of its name) keeps its name stable for `'a`.
+    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*dentry.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::dentry {
+        self.0.get()
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &[u8] {
+        // SAFETY: The name is stable, as promised to `from_raw`.
+        unsafe { qstr(&raw const (*self.as_raw()).__bindgen_anon_1.d_name) }
+    }
+
+    /// The inode, if the name is known to exist.
+    pub(crate) fn inode(&self) -> Option<&Inode<T>> {
+        // SAFETY: The dentry is valid and its inode, if any, belongs to this file system. The inode is freed by RCU, so it
+        // lives under the parent's lock, under a reference to the dentry, and in a lockless walk alike.
+        unsafe {
+            let inode = (&raw const (*self.as_raw()).d_inode).read_volatile();
+            (!inode.is_null()).then(|| Inode::from_raw(inode))
+        }
+    }
+
+    /// Until when the name is believed.
+    pub(crate) fn valid_until(&self) -> Moment {
+        // SAFETY: The dentry is valid; the word is read whole.
+        Moment::from_raw(unsafe { (&raw const (*self.as_raw()).d_time).read_volatile() } as u64)
+    }
+
+    /// Believes the name until `until`.
+    pub(crate) fn set_valid_until(&self, until: Moment) {
+        // SAFETY: As in `valid_until`.
+        unsafe { (&raw mut (*self.as_raw()).d_time).write_volatile(until.to_raw() as usize) };
+    }
+}
+
+/// The bytes of a name.
+///
+/// # Safety
+///
+/// `q` is valid and its bytes do not change for `'a`.
+unsafe fn qstr<'a>(q: *const bindings::qstr) -> &'a [u8] {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let len = (*q).__bindgen_anon_1.__bindgen_anon_1.len;
+        core::slice::from_raw_parts((*q).name, len as usize)
+    }
+}
+
+/// The table of dentry operations.
+struct Ops<T: FileSystem>(PhantomData<T>);
+
+impl<T: FileSystem> Ops<T> {
+    const TABLE: bindings::dentry_operations = bindings::dentry_operations {
+        d_revalidate: Some(Self::revalidate),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    unsafe extern "C" fn revalidate(
+        dir: *mut bindings::inode,
+        name: *const bindings::qstr,
+        dentry: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: All are valid for the call; the name is a stable copy.
+        let (dir, name, dentry) =
+            unsafe { (Inode::from_raw(dir), qstr(name), Dentry::from_raw(dentry)) };
+        let may_block = flags & bindings::RUST_FUSE_LOOKUP_RCU == 0;
+        match T::revalidate(dir, name, dentry, may_block) {
+            Ok(valid) => c_int::from(valid),
+            Err(e) => e.to_errno(),
+        }
+    }
+}
+
+/// Sets the operations of every dentry of a new super block.
+///
+/// # Safety
+///
+/// `sb` is being filled.
+pub(super) unsafe fn set_ops<T: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: By the caller's promise; the table is static.
+    unsafe { bindings::set_default_d_op(sb, &Ops::<T>::TABLE) };
+}

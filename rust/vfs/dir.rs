@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directories: names to inodes, changes of names, and reading entries.
+//!
+//! The VFS holds the directory's inode lock around every operation: for reading around lookup and reading entries, for
+//! writing around changes.
+
+use super::{
+    dentry::Dentry,
+    err_ptr,
+    file,
+    from_err_ptr,
+    inode::{self, New},
+    time::Moment,
+    to_int, FileSystem, Inode,
+};
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::{prelude::*, sync::aref::ARef};
+
+/// What a lookup found.
+pub(crate) struct Found<T: FileSystem> {
+    /// The inode; `None` when the name does not exist.
+    pub(crate) inode: Option<ARef<Inode<T>>>,
+    /// Until when this is believed.
+    pub(crate) valid_until: Moment,
+}
+
+/// What to create.
+pub(crate) enum Node {
+    /// A regular file, device, FIFO or socket with its mode, and device number in the wire encoding.
+    Plain {
+        /// File type and permissions.
+        mode: u32,
+        /// Device number.
+        rdev: u32,
+    },
+    /// A directory with its permissions.
+    Directory {
+        /// Permissions.
+        mode: u32,
+    },
+}
+
+/// Operations on directories.
+pub(crate) trait Operations: inode::Operations + file::DirOperations {
+    /// Finds `name`.
+    fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>>;
+    /// Creates `name`.
+    fn create(dir: &Inode<Self>, name: &[u8], node: Node) -> Result<Found<Self>>;
+    /// Removes a name that is no directory.
+    fn unlink(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
+    /// Removes an empty directory.
+    fn rmdir(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
+}
+
+/// Wrappers of [`Operations`].
+struct Wrap<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Wrap<T> {
+    const TABLE: bindings::inode_operations = bindings::inode_operations {
+        lookup: Some(Self::lookup),
+        create: Some(Self::create),
+        mknod: Some(Self::mknod),
+        mkdir: Some(Self::mkdir),
+        unlink: Some(Self::unlink),
+        rmdir: Some(Self::rmdir),
+        permission: Some(inode::Wrap::<T>::permission),
+        getattr: Some(inode::Wrap::<T>::getattr),
+        setattr: Some(inode::Wrap::<T>::setattr),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    unsafe extern "C" fn lookup(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        _flags: c_uint,
+    ) -> *mut bindings::dentry {
+        // SAFETY: Both belong to this file system; the directory is locked, so the name is stable.
+        let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+        if this.is_bad() {
+            return err_ptr(EIO);
+        }
+        match T::lookup(this, name.name()) {
+            // SAFETY: As above.
+            Ok(found) => unsafe { Self::splice(dentry, found) },
+            Err(e) => err_ptr(e),
+        }
+    }
+
+    /// Joins what was found to its name. Returns null, or the dentry that takes the place of `dentry`.
+    ///
+    /// # Safety
+    ///
+    /// `dentry` is in lookup or negative, of this file system, with its parent locked.
+    unsafe fn splice(
+        dentry: *mut bindings::dentry,
+        found: Found<T>,
+    ) -> *mut bindings::dentry {
+        let inode = found
+            .inode
+            .map_or(core::ptr::null_mut(), |i| ARef::into_raw(i).as_ptr().cast());
+        // SAFETY: By the caller's promise; the reference to the inode is handed over.
+        let other = unsafe { bindings::d_splice_alias(inode, dentry) };
+        match from_err_ptr(other) {
+            Ok(other) => {
+                let used = if other.is_null() { dentry } else { other };
+                // SAFETY: Both are dentries of this file system.
+                unsafe { Dentry::<T>::from_raw(used) }.set_valid_until(found.valid_until);
+                other
+            }
+            Err(e) => err_ptr(e),
+        }
+    }
+
+    /// Creates and joins; returns what `mkdir` returns.
+    ///
+    /// # Safety
+    ///
+    /// As for `splice`; the directory is locked for writing.
+    unsafe fn make(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        node: Node,
+    ) -> *mut bindings::dentry {
+        // SAFETY: By the caller's promise.
+        let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+        if this.is_bad() {
+            return err_ptr(EIO);
+        }
+        match T::create(this, name.name(), node) {
+            // SAFETY: By the caller's promise. The dentry is unhashed first, as a splice adds it anew.
+            Ok(found) => unsafe {
+                bindings::d_drop(dentry);
+                Self::splice(dentry, found)
+            },
+            Err(e) => err_ptr(e),
+        }
+    }
+
+    /// As `make`, for operations that return an errno.
+    ///
+    /// # Safety
+    ///
+    /// As for `make`.
+    unsafe fn make_plain(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: u32,
+        rdev: u32,
+    ) -> c_int {
+        // SAFETY: By the caller's promise.
+        match from_err_ptr(unsafe { Self::make(dir, dentry, Node::Plain { mode, rdev }) }) {
+            Ok(other) => {
+                if !other.is_null() {
+                    // SAFETY: The splice returned a reference; only directories have other names in the cache.
+                    unsafe { bindings::dput(other) };
+                }
+                0
+            }
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    unsafe extern "C" fn create(
+        _idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+        _excl: bool,
+    ) -> c_int {
+        // SAFETY: The VFS holds the directory's lock and hands in a negative dentry.
+        unsafe { Self::make_plain(dir, dentry, mode.into(), 0) }
+    }
+
+    unsafe extern "C" fn mknod(
+        _idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+        rdev: bindings::dev_t,
+    ) -> c_int {
+        // SAFETY: As in `create`.
+        unsafe {
+            let rdev = bindings::rust_fuse_new_encode_dev(rdev);
+            Self::make_plain(dir, dentry, mode.into(), rdev)
+        }
+    }
+
+    unsafe extern "C" fn mkdir(
+        _idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+    ) -> *mut bindings::dentry {
+        // SAFETY: As in `create`.
+        unsafe { Self::make(dir, dentry, Node::Directory { mode: mode.into() }) }
+    }
+
+    unsafe extern "C" fn unlink(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: The VFS holds the locks of directory and victim.
+        unsafe { Self::remove(dir, dentry, T::unlink) }
+    }
+
+    unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
+        // SAFETY: As in `unlink`.
+        unsafe { Self::remove(dir, dentry, T::rmdir) }
+    }
+
+    /// # Safety
+    ///
+    /// Both belong to this file system and are locked; `dentry` is positive.
+    unsafe fn remove(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        op: fn(&Inode<T>, &[u8], &Inode<T>) -> Result,
+    ) -> c_int {
+        // SAFETY: By the caller's promise.
+        let (dir, dentry) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+        let Some(victim) = dentry.inode() else {
+            return ENOENT.to_errno();
+        };
+        if dir.is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(op(dir, dentry.name(), victim))
+    }
+}
+
+impl<T: Operations> New<T> {
+    /// Makes it a directory.
+    pub(crate) fn set_dir(&self) {
+        self.set_inode_ops(&Wrap::<T>::TABLE);
+        self.set_file_ops(file::dir_table::<T>());
+    }
+}
+
+/// Hands entries to the reader of a directory.
+pub(crate) struct Emitter<'a>(&'a mut bindings::dir_context);
+
+impl<'a> Emitter<'a> {
+    /// # Safety
+    ///
+    /// `ctx` is valid and used by nobody else for `'a`.
+    pub(super) unsafe fn from_raw(ctx: *mut bindings::dir_context) -> Self {
+        // SAFETY: By the caller's promise.
+        Self(unsafe { &mut *ctx })
+    }
+
+    /// Where to read on.
+    pub(crate) fn pos(&self) -> u64 {
+        self.0.pos as u64
+    }
+
+    /// Hands over one entry; `next` is the position behind it. False when the reader's buffer is full.
+    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: u32, next: u64) -> bool {
+        let Ok(len) = c_int::try_from(name.len()) else {
+            return false;
+        };
+        // SAFETY: The name is readable for `len` bytes.
+        let taken = unsafe {
+            bindings::rust_fuse_dir_emit(self.0, name.as_ptr().cast(), len, ino, kind)
+        };
+        if taken {
+            self.0.pos = next as i64;
+        }
+        taken
+    }
+}
+

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files and directories.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{
+    dir::Emitter,
+    inode::New,
+    iter::{Read, Write},
+    to_int, to_len, FileSystem, Inode,
+};
+use crate::bindings;
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{prelude::*, types::Opaque};
+
+/// An open file of the file system `T`.
+///
+/// # Invariants
+///
+/// `private_data` is a `KBox<T::File>` from `open` until `release`.
+#[repr(transparent)]
+pub(crate) struct File<T: FileSystem>(Opaque<bindings::file>, PhantomData<T>);
+
+impl<T: FileSystem> File<T> {
+    /// # Safety
+    ///
+    /// `file` is an open file of `T` for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*file.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::file {
+        self.0.get()
+    }
+
+    /// The private data.
+    pub(crate) fn data(&self) -> &T::File {
+        // SAFETY: By the type invariant.
+        unsafe { &*(*self.as_raw()).private_data.cast() }
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&self) -> &Inode<T> {
+        // SAFETY: An open file keeps its inode.
+        unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
+    }
+
+    /// `O_*` flags.
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: The file is valid; the word is read whole.
+        unsafe { (&raw const (*self.as_raw()).f_flags).read_volatile() }
+    }
+
+    /// Whether it was opened for writing.
+    pub(crate) fn writable(&self) -> bool {
+        // SAFETY: The mode does not change while the file is open.
+        unsafe { (*self.as_raw()).f_mode & bindings::RUST_FUSE_FMODE_WRITE != 0 }
+    }
+}
+
+/// A file that is being opened.
+pub(crate) struct Opening<'a>(&'a bindings::file);
+
+impl Opening<'_> {
+    /// `O_*` flags.
+    pub(crate) fn flags(&self) -> u32 {
+        self.0.f_flags
+    }
+}
+
+/// A memory mapping that is being made.
+pub(crate) struct Mmap<'a, T: FileSystem> {
+    file: *mut bindings::file,
+    vma: *mut bindings::vm_area_struct,
+    _fs: PhantomData<(&'a (), T)>,
+}
+
+impl<T: FileSystem> Mmap<'_, T> {
+    /// Makes it a DAX mapping whose faults `ops` handles.
+    pub(crate) fn set_dax_ops(self, ops: &'static bindings::vm_operations_struct) {
+        // SAFETY: The VMA is being made and locked for writing.
+        unsafe { bindings::rust_fuse_vma_set_dax(self.vma, ops) };
+    }
+
+    /// Maps the page cache for reading.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a mapping that would be shared and writable.
+    pub(crate) fn use_page_cache_read_only(self) -> Result {
+        // SAFETY: Both are valid for the call.
+        kernel::error::to_result(unsafe {
+            bindings::generic_file_readonly_mmap(self.file, self.vma)
+        })
+    }
+}
+
+/// Operations on regular files.
+pub(crate) trait Operations: FileSystem {
+    /// Opens. `EINVAL` and every error of the server are handed to the caller.
+    fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
+    /// Runs at the last close.
+    fn release(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
+    /// Runs at each close of a descriptor.
+    fn flush(file: &File<Self>) -> Result;
+    /// Reads; returns the bytes that were read and has moved the position.
+    fn read(io: &mut Read<'_, Self>) -> Result<usize>;
+    /// Writes; returns the bytes that were written and has moved the position.
+    fn write(io: &mut Write<'_, Self>) -> Result<usize>;
+    /// Maps into memory.
+    fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result;
+    /// Makes data (and with `datasync` false all attributes) durable.
+    fn fsync(file: &File<Self>, datasync: bool) -> Result;
+}
+
+/// Operations on open directories.
+pub(crate) trait DirOperations: FileSystem {
+    /// Opens a directory.
+    fn open_dir(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
+    /// Runs at the last close.
+    fn release_dir(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
+    /// Hands entries to `out`, from its position on.
+    fn read_dir(file: &File<Self>, out: &mut Emitter<'_>) -> Result;
+    /// Makes names durable.
+    fn fsync_dir(file: &File<Self>, datasync: bool) -> Result;
+}
+
+/// Sets the private data of a file that was opened.
+///
+/// # Safety
+///
+/// `file` is being opened.
+unsafe fn set_data<T: FileSystem>(file: *mut bindings::file, r: Result<KBox<T::File>>) -> c_int {
+    to_int(r.map(|data| {
+        // SAFETY: By the caller's promise; `take_data` takes the box back.
+        unsafe { (*file).private_data = KBox::into_raw(data).cast() };
+    }))
+}
+
+/// Takes the private data of a file that ends.
+///
+/// # Safety
+///
+/// `file` was opened with `set_data` and is being released.
+unsafe fn take_data<T: FileSystem>(file: *mut bindings::file) -> (u32, Option<KBox<T::File>>) {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let data = core::mem::replace(&mut (*file).private_data, core::ptr::null_mut());
+        let data = NonNull::new(data).map(|p| KBox::from_raw(p.as_ptr().cast()));
+        ((*file).f_flags, data)
+    }
+}
+
+/// Wrappers of [`Operations`].
+struct Wrap<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Wrap<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        flush: Some(Self::flush),
+        llseek: Some(bindings::generic_file_llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        mmap: Some(Self::mmap),
+        fsync: Some(Self::fsync),
+        splice_read: Some(bindings::copy_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The inode belongs to this file system; the file is being opened.
+        unsafe {
+            let inode = Inode::<T>::from_raw(inode);
+            if inode.is_bad() {
+                return EIO.to_errno();
+            }
+            kernel::error::to_result(bindings::generic_file_open(inode.as_raw(), file))
+                .map_or_else(Error::to_errno, |()| {
+                    set_data::<T>(file, T::open(inode, &Opening(&*file)))
+                })
+        }
+    }
+
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: As in `open`; the file ends.
+        unsafe {
+            if let (flags, Some(data)) = take_data::<T>(file) {
+                T::release(Inode::from_raw(inode), flags, data);
+            }
+        }
+        0
+    }
+
+    unsafe extern "C" fn flush(file: *mut bindings::file, _owner: bindings::fl_owner_t) -> c_int {
+        // SAFETY: The file is open.
+        to_int(T::flush(unsafe { File::from_raw(file) }))
+    }
+
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: Both are valid for the call; the VFS calls this for reads only.
+        let mut io = unsafe { Read::<T>::new(iocb, iter) };
+        if io.file().inode().is_bad() {
+            return EIO.to_errno() as isize;
+        }
+        to_len(T::read(&mut io))
+    }
+
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: Both are valid for the call; the VFS calls this for writes only.
+        let mut io = unsafe { Write::<T>::new(iocb, iter) };
+        if io.file().inode().is_bad() {
+            return EIO.to_errno() as isize;
+        }
+        to_len(T::write(&mut io))
+    }
+
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        let mmap = Mmap {
+            file,
+            vma,
+            _fs: PhantomData,
+        };
+        // SAFETY: The file is open.
+        to_int(T::mmap(unsafe { File::from_raw(file) }, mmap))
+    }
+
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        start: bindings::loff_t,
+        end: bindings::loff_t,
+        datasync: c_int,
+    ) -> c_int {
+        // SAFETY: The file is open.
+        to_int(unsafe {
+            kernel::error::to_result(bindings::file_write_and_wait_range(file, start, end))
+                .and_then(|()| T::fsync(File::from_raw(file), datasync != 0))
+        })
+    }
+}
+
+impl<T: Operations> New<T> {
+    /// Makes it a regular file.
+    pub(crate) fn set_file(&self) {
+        self.set_file_ops(&Wrap::<T>::TABLE);
+    }
+}
+
+/// Wrappers of [`DirOperations`].
+struct DirWrap<T: DirOperations>(PhantomData<T>);
+
+/// The table of open directories.
+pub(super) fn dir_table<T: DirOperations>() -> &'static bindings::file_operations {
+    &DirWrap::<T>::TABLE
+}
+
+impl<T: DirOperations> DirWrap<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        llseek: Some(bindings::generic_file_llseek),
+        read: Some(bindings::generic_read_dir),
+        iterate_shared: Some(Self::iterate),
+        fsync: Some(Self::fsync),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: As for regular files.
+        unsafe {
+            let inode = Inode::<T>::from_raw(inode);
+            if inode.is_bad() {
+                return EIO.to_errno();
+            }
+            set_data::<T>(file, T::open_dir(inode, &Opening(&*file)))
+        }
+    }
+
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: As for regular files.
+        unsafe {
+            if let (flags, Some(data)) = take_data::<T>(file) {
+                T::release_dir(Inode::from_raw(inode), flags, data);
+            }
+        }
+        0
+    }
+
+    unsafe extern "C" fn iterate(
+        file: *mut bindings::file,
+        ctx: *mut bindings::dir_context,
+    ) -> c_int {
+        // SAFETY: The file is open; the context is ours for the call.
+        let (file, mut out) = unsafe { (File::<T>::from_raw(file), Emitter::from_raw(ctx)) };
+        if file.inode().is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(T::read_dir(file, &mut out))
+    }
+
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        _start: bindings::loff_t,
+        _end: bindings::loff_t,
+        datasync: c_int,
+    ) -> c_int {
+        // SAFETY: The file is open.
+        to_int(T::fsync_dir(unsafe { File::from_raw(file) }, datasync != 0))
+    }
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! File system types: registration, mount options and the way from a mount call to a super block.
+//!
+//! `get_tree` runs under the mount's own lock; `s_umount` of the super block is held while it is filled.
+//!
+//! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
+//! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
+
+use super::{dentry::Dentry, super_block, to_int, Inode, SuperBlock};
+use crate::bindings;
+use core::{
+    marker::{PhantomData, PhantomPinned},
+    ptr::NonNull,
+};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::{aref::ARef, Arc},
+    types::{ForeignOwnable, Opaque},
+};
+
+/// One `key[=value]` of a mount call.
+pub(crate) struct Param<'a> {
+    /// The option's name.
+    pub(crate) key: &'a CStr,
+    /// Its value, if one was given as a string.
+    pub(crate) value: Option<&'a CStr>,
+}
+
+/// Whether a file system knows an option.
+pub(crate) enum Parsed {
+    /// It was taken.
+    Taken,
+    /// It is unknown; the VFS tries its own and fails with `EINVAL` otherwise.
+    Unknown,
+}
+
+/// A file system.
+pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
+    /// What stands in `/proc/filesystems`.
+    const NAME: &'static CStr;
+    /// Name of the slab cache of its inodes.
+    const INODE_CACHE: &'static CStr;
+    /// `FS_*` flags.
+    const FLAGS: u32 = 0;
+    /// `statfs` type.
+    const MAGIC: u64;
+
+    /// What all its mounts share.
+    type Context: Send + Sync + 'static;
+    /// Options while they are collected.
+    type Options: Default + Send + 'static;
+    /// What a super block holds.
+    type Super: Send + Sync + 'static;
+    /// What an inode holds. It is dropped from an RCU callback and must not sleep then.
+    type Inode: Send + Sync + 'static;
+    /// What an open file holds.
+    type File: Send + Sync + 'static;
+
+    /// Takes one option. An error ends the mount call with it.
+    fn parse_param(options: &mut Self::Options, param: &Param<'_>) -> Result<Parsed>;
+
+    /// Finds what `source` names and makes a candidate for a super block of it.
+    fn prepare(
+        context: &Self::Context,
+        options: &Self::Options,
+        source: Option<&CStr>,
+    ) -> Result<Arc<Self::Super>>;
+
+    /// Whether a live super block already serves what the candidate would; it is then shared.
+    fn same(existing: &Self::Super, candidate: &Self::Super) -> bool;
+
+    /// Fills a new super block and returns its root inode.
+    fn fill_super(sb: &SuperBlock<Self>, options: &Self::Options) -> Result<ARef<Inode<Self>>>;
+
+    /// Takes options for a super block that is in use. An error refuses the remount.
+    fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options) -> Result;
+
+    /// Runs at the end of an unmount, when every inode is gone.
+    fn put_super(data: &Self::Super);
+
+    /// Makes the private data of an inode.
+    fn new_inode() -> impl PinInit<Self::Inode, Error>;
+
+    /// Whether `name` in `dir` still is what `dentry` says. With `may_block` false, answers `ECHILD` where the server would
+    /// have to be asked.
+    fn revalidate(
+        dir: &Inode<Self>,
+        name: &[u8],
+        dentry: &Dentry<Self>,
+        may_block: bool,
+    ) -> Result<bool>;
+
+    /// Runs when an inode leaves memory, after its pages and layouts are gone.
+    fn evict(inode: &Inode<Self>, unmounting: bool);
+
+    /// Fills in what `statfs` reports.
+    fn statfs(root: &Inode<Self>, st: &mut super_block::StatFs) -> Result;
+
+    /// Writes the mount options that differ from the defaults, each as `,key=value`.
+    fn show_options(data: &Self::Super, out: &mut super_block::OptionWriter<'_>) -> Result;
+}
+
+/// A registered file system type. Dropping it unregisters the type.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: FileSystem> {
+    #[pin]
+    fs: Opaque<bindings::file_system_type>,
+    cache: NonNull<bindings::kmem_cache>,
+    registered: bool,
+    context: Arc<T::Context>,
+    #[pin]
+    _pin: PhantomPinned,
+    _fs: PhantomData<T>,
+}
+
+// SAFETY: The type is only reached through functions that may be called from every thread.
+unsafe impl<T: FileSystem> Send for Registration<T> {}
+// SAFETY: As above; `&Registration` offers nothing that changes it.
+unsafe impl<T: FileSystem> Sync for Registration<T> {}
+
+impl<T: FileSystem> Registration<T> {
+    /// Registers the type.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the name is taken, as it is while the C module of that name is loaded. `ENOMEM`.
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        context: Arc<T::Context>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            cache: super_block::create_cache::<T>()?,
+            registered: false,
+            context,
+            fs <- Opaque::ffi_init(|fs: *mut bindings::file_system_type| {
+                // SAFETY: `fs` is valid for writes; all zeroes is a valid type that is not registered.
+                unsafe {
+                    fs.write(pin_init::zeroed());
+                    (*fs).owner = module.as_ptr().cast();
+                    (*fs).name = T::NAME.as_char_ptr();
+                    (*fs).fs_flags = T::FLAGS as c_int;
+                    (*fs).init_fs_context = Some(init_fs_context::<T>);
+                    (*fs).kill_sb = Some(super_block::kill_sb::<T>);
+                }
+            }),
+            _pin: PhantomPinned,
+            _fs: PhantomData,
+        })
+        .pin_chain(|this: Pin<&mut Self>| {
+            // SAFETY: Nothing is moved out; only a flag is set.
+            let this = unsafe { this.get_unchecked_mut() };
+            // SAFETY: The type is initialised, pinned, and unregistered before it goes away.
+            kernel::error::to_result(unsafe { bindings::register_filesystem(this.fs.get()) })?;
+            this.registered = true;
+            Ok(())
+        })
+    }
+
+    /// The cache that inodes of this type come from.
+    pub(super) fn cache(&self) -> NonNull<bindings::kmem_cache> {
+        self.cache
+    }
+
+    /// The registration that a `file_system_type` belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `fs` must be the member of a live `Registration<T>`.
+    pub(super) unsafe fn of<'a>(fs: *mut bindings::file_system_type) -> &'a Self {
+        // SAFETY: By the caller's promise; `Opaque` is transparent.
+        unsafe { &*kernel::container_of!(Opaque::cast_from(fs), Self, fs) }
+    }
+}
+
+#[pinned_drop]
+impl<T: FileSystem> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        if self.registered {
+            // SAFETY: It was registered. The module is not in use, so no super block of this type is left.
+            let _ = unsafe { bindings::unregister_filesystem(self.fs.get()) };
+        }
+        // SAFETY: Inodes are freed by RCU callbacks; once those ran, the cache is empty.
+        unsafe {
+            bindings::rust_fuse_rcu_barrier();
+            bindings::rust_fuse_kmem_cache_destroy(self.cache.as_ptr());
+        }
+    }
+}
+
+/// A mount call under way.
+struct Context<T: FileSystem> {
+    options: T::Options,
+}
+
+impl<T: FileSystem> Context<T> {
+    const OPS: bindings::fs_context_operations = bindings::fs_context_operations {
+        free: Some(Self::free),
+        dup: None,
+        parse_param: Some(Self::parse_param),
+        parse_monolithic: None,
+        get_tree: Some(Self::get_tree),
+        reconfigure: Some(Self::reconfigure),
+    };
+
+    /// # Safety
+    ///
+    /// `fc` is a context that `init_fs_context` set up and nothing else uses now.
+    unsafe fn get<'a>(fc: *mut bindings::fs_context) -> &'a mut Self {
+        // SAFETY: `fs_private` was set from a box of this type.
+        unsafe { &mut *(*fc).fs_private.cast() }
+    }
+
+    unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
+        // SAFETY: Called once, at the end of the context; both pointers are ours or null.
+        unsafe {
+            let private = core::mem::replace(&mut (*fc).fs_private, core::ptr::null_mut());
+            if !private.is_null() {
+                drop(KBox::from_raw(private.cast::<Self>()));
+            }
+            let candidate = core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut());
+            if !candidate.is_null() {
+                drop(<Arc<T::Super> as ForeignOwnable>::from_foreign(candidate));
+            }
+        }
+    }
+
+    unsafe extern "C" fn parse_param(
+        fc: *mut bindings::fs_context,
+        param: *mut bindings::fs_parameter,
+    ) -> c_int {
+        // SAFETY: Both are valid for the call; key and string are NUL-terminated.
+        let (this, key, value) = unsafe {
+            let string = bindings::rust_fuse_fs_parameter_type(param)
+                == bindings::fs_value_type_fs_value_is_string as c_int;
+            let s = (*param).__bindgen_anon_1.string;
+            (
+                Self::get(fc),
+                CStr::from_char_ptr((*param).key),
+                (string && !s.is_null()).then(|| CStr::from_char_ptr(s)),
+            )
+        };
+        match T::parse_param(&mut this.options, &Param { key, value }) {
+            Ok(Parsed::Taken) => 0,
+            Ok(Parsed::Unknown) => kernel::error::code::ENOPARAM.to_errno(),
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: `fc` is valid for the call and set up by `init_fs_context`.
+        to_int(unsafe { Self::try_get_tree(fc) })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::get`].
+    unsafe fn try_get_tree(fc: *mut bindings::fs_context) -> Result {
+        // SAFETY: By the caller's promise.
+        let this = unsafe { Self::get(fc) };
+        // SAFETY: The source is NUL-terminated and lives as long as the context.
+        let source = unsafe {
+            let s = (*fc).source;
+            (!s.is_null()).then(|| CStr::from_char_ptr(s))
+        };
+        // SAFETY: The context's type is the member of a registration that outlives the mount call.
+        let registration = unsafe { Registration::<T>::of((*fc).fs_type) };
+        let candidate = T::prepare(&registration.context, &this.options, source)?;
+        // SAFETY: `free` or the super block takes the reference back.
+        unsafe { (*fc).s_fs_info = candidate.into_foreign() };
+        // SAFETY: The context is valid; both callbacks fit its type.
+        let sb = super::from_err_ptr(unsafe {
+            bindings::sget_fc(
+                fc,
+                Some(super_block::test::<T>),
+                Some(bindings::set_anon_super_fc),
+            )
+        })?;
+        // SAFETY: `sget_fc` returned a referenced super block with `s_umount` held for writing.
+        unsafe {
+            if (*sb).s_root.is_null() {
+                if let Err(e) = super_block::fill::<T>(sb, &this.options) {
+                    bindings::deactivate_locked_super(sb);
+                    return Err(e);
+                }
+            } else if let Err(e) = T::reconfigure(SuperBlock::from_raw(sb), &this.options) {
+                bindings::deactivate_locked_super(sb);
+                return Err(e);
+            }
+            (*fc).root = bindings::rust_fuse_dget((*sb).s_root);
+        }
+        Ok(())
+    }
+
+    unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: A context for reconfiguring has the root of a super block of this type.
+        to_int(unsafe {
+            let sb = (*(*fc).root).d_sb;
+            bindings::sync_filesystem(sb);
+            if (*fc).sb_flags as usize & bindings::RUST_FUSE_SB_MANDLOCK != 0 {
+                Err(EINVAL)
+            } else {
+                T::reconfigure(SuperBlock::from_raw(sb), &Self::get(fc).options)
+            }
+        })
+    }
+}
+
+unsafe extern "C" fn init_fs_context<T: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
+    let context = KBox::new(
+        Context::<T> {
+            options: T::Options::default(),
+        },
+        GFP_KERNEL,
+    );
+    match context {
+        Ok(context) => {
+            // SAFETY: `fc` is ours to fill; `free` takes the box back.
+            unsafe {
+                (*fc).fs_private = KBox::into_raw(context).cast();
+                (*fc).ops = &Context::<T>::OPS;
+            }
+            0
+        }
+        Err(_) => ENOMEM.to_errno(),
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One read or write call: position, flags, and the user's memory.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/uio.h`](srctree/include/linux/uio.h)
+
+use super::{file::File, page::Pages, FileSystem};
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// A read (`WRITE == false`) or write call of file system `T`.
+///
+/// # Invariants
+///
+/// Both pointers are valid for `'a`, used by nobody else, and the iterator's direction is that of the type.
+pub(crate) struct Io<'a, T: FileSystem, const WRITE: bool> {
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    _fs: PhantomData<(&'a mut (), T)>,
+}
+
+/// A read call: data flows to the user.
+pub(crate) type Read<'a, T> = Io<'a, T, false>;
+/// A write call: data flows from the user.
+pub(crate) type Write<'a, T> = Io<'a, T, true>;
+
+impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
+    /// # Safety
+    ///
+    /// As the type's invariants; the file belongs to `T`.
+    pub(super) unsafe fn new(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self {
+            iocb,
+            iter,
+            _fs: PhantomData,
+        }
+    }
+
+    pub(crate) fn iocb(&mut self) -> *mut bindings::kiocb {
+        self.iocb
+    }
+
+    pub(crate) fn iter(&mut self) -> *mut bindings::iov_iter {
+        self.iter
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant.
+        unsafe { File::from_raw((*self.iocb).ki_filp) }
+    }
+
+    /// Position in bytes.
+    pub(crate) fn pos(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_pos as u64 }
+    }
+
+    /// Moves the position to `pos`.
+    pub(crate) fn set_pos(&mut self, pos: u64) {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_pos = pos as i64 };
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::rust_fuse_iov_iter_count(self.iter) }
+    }
+
+    /// Whether the caller asked not to wait.
+    pub(crate) fn nowait(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_NOWAIT as c_int != 0 }
+    }
+
+    /// Runs `f` with no more than `max` bytes left to do, then gives the rest back.
+    pub(crate) fn limited<R>(&mut self, max: usize, f: impl FnOnce(&mut Self) -> R) -> R {
+        let whole = self.len();
+        // SAFETY: By the type invariant.
+        unsafe { bindings::rust_fuse_iov_iter_truncate(self.iter, max as u64) };
+        let before = self.len();
+        let r = f(self);
+        let done = before - self.len();
+        // SAFETY: As above; `done` bytes of the whole are used up.
+        unsafe { bindings::rust_fuse_iov_iter_reexpand(self.iter, whole - done) };
+        r
+    }
+}
+
+impl<T: FileSystem> Read<'_, T> {
+    /// Copies the first `len` bytes of `pages` to the user; returns how many arrived.
+    pub(crate) fn copy_from_pages(&mut self, pages: &Pages, len: usize) -> usize {
+        let mut done = 0;
+        for chunk in pages.chunks(len) {
+            // SAFETY: The iterator is a valid destination; the chunk is readable memory of our own.
+            let n = unsafe {
+                bindings::_copy_to_iter(chunk.as_ptr().cast(), chunk.len(), self.iter)
+            };
+            done += n;
+            if n < chunk.len() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Reads through the page cache.
+    pub(crate) fn page_cache(&mut self) -> Result<usize> {
+        // SAFETY: By the type invariant; the mapping's operations were set for regular files.
+        from_len(unsafe { bindings::generic_file_read_iter(self.iocb, self.iter) })
+    }
+}
+
+impl<T: FileSystem> Write<'_, T> {
+    /// Copies up to `len` bytes from the user into `pages`; returns how many came.
+    pub(crate) fn copy_to_pages(&mut self, pages: &mut Pages, len: usize) -> usize {
+        let mut done = 0;
+        for chunk in pages.chunks_mut(len) {
+            // SAFETY: The iterator is a valid source; the chunk is writable memory of our own.
+            let n = unsafe {
+                bindings::_copy_from_iter(chunk.as_mut_ptr().cast(), chunk.len(), self.iter)
+            };
+            done += n;
+            if n < chunk.len() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Gives back the last `len` bytes that were taken from the user.
+    pub(crate) fn revert(&mut self, len: usize) {
+        // SAFETY: Callers give back no more than they took; see `copy_to_pages`.
+        unsafe { bindings::iov_iter_revert(self.iter, len) };
+    }
+
+    /// Whether the file was opened for appending.
+    pub(crate) fn append(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_APPEND as c_int != 0 }
+    }
+
+    /// Checks the write against limits and moves it to the end for appending. The inode lock is held. Returns the bytes to
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`, `EINVAL`, `ETXTBSY` as for `write(2)`.
+    pub(crate) fn checks(&mut self) -> Result<usize> {
+        // SAFETY: By the type invariant.
+        from_len(unsafe { bindings::generic_write_checks(self.iocb, self.iter) })
+    }
+
+    /// Clears set-user-id, set-group-id and file capabilities as a write does. The inode lock is held for writing.
+    pub(crate) fn remove_privs(&mut self) -> Result {
+        // SAFETY: By the type invariant.
+        kernel::error::to_result(unsafe { bindings::file_remove_privs((*self.iocb).ki_filp) })
+    }
+
+    /// Syncs `done` bytes when the file asks for it.
+    pub(crate) fn sync(&mut self, done: usize) -> Result<usize> {
+        // SAFETY: By the type invariant.
+        from_len(unsafe { bindings::rust_fuse_generic_write_sync(self.iocb, done as isize) })
+    }
+}
+
+/// Reads a count or a negative errno.
+pub(crate) fn from_len(r: isize) -> Result<usize> {
+    usize::try_from(r).map_err(|_| Error::from_errno(r as c_int))
+}

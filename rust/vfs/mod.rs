@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions of the virtual file system, enough to write a file system without `unsafe`.
+//!
+//! A file system is one type that implements [`FileSystem`] (mounting and the super block) and one trait for each table
+//! of operations that it offers: [`inode::Operations`], [`dir::Operations`], [`file::Operations`],
+//! [`mapping::Operations`]. Every C table is built once, as a constant generic over that type, so a wrapper that is handed
+//! an object by the VFS knows by the table it came through which private data it carries.
+//!
+//! Locks that the VFS holds around a call are not repeated; locks that the file system takes itself are guards
+//! ([`inode::Locked`], [`inode::Invalidate`]).
+
+pub(crate) mod cred;
+pub(crate) mod dentry;
+pub(crate) mod dir;
+pub(crate) mod file;
+pub(crate) mod fs;
+pub(crate) mod inode;
+pub(crate) mod iter;
+pub(crate) mod mapping;
+pub(crate) mod page;
+pub(crate) mod super_block;
+pub(crate) mod time;
+
+pub(crate) use fs::{FileSystem, Registration};
+pub(crate) use inode::Inode;
+pub(crate) use super_block::SuperBlock;
+
+use kernel::prelude::*;
+
+/// Turns a result into what a C operation returns: 0 or a negative errno.
+pub(crate) fn to_int(r: Result) -> c_int {
+    match r {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// As [`to_int`], for operations that return a count.
+pub(crate) fn to_len(r: Result<usize>) -> isize {
+    match r {
+        Ok(n) => n as isize,
+        Err(e) => e.to_errno() as isize,
+    }
+}
+
+/// Reads an `ERR_PTR` result.
+pub(crate) fn from_err_ptr<T>(p: *mut T) -> Result<*mut T> {
+    let v = p as isize;
+    if (-4095..0).contains(&v) {
+        return Err(Error::from_errno(v as c_int));
+    }
+    Ok(p)
+}
+
+/// Makes an `ERR_PTR`.
+pub(crate) fn err_ptr<T>(e: Error) -> *mut T {
+    e.to_errno() as isize as *mut T
+}
+
+/// Whether a message may be printed now: at most ten in five seconds.
+pub(crate) fn ratelimit() -> bool {
+    // SAFETY: May be called in every context.
+    unsafe { crate::bindings::rust_fuse_ratelimit() }
+}

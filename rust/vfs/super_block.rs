@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks: their table of operations, allocation of inodes, and the end of a mount.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{fs::Registration, inode, to_int, FileSystem, Inode};
+use crate::bindings;
+use core::{
+    fmt::{self, Write},
+    marker::PhantomData,
+    ptr::NonNull,
+};
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, Arc},
+    types::{ForeignOwnable, Opaque},
+};
+
+/// A `super_block` of the file system `T`.
+///
+/// # Invariants
+///
+/// `s_fs_info` is an `Arc<T::Super>` that lives until [`kill_sb`] ends.
+#[repr(transparent)]
+pub(crate) struct SuperBlock<T: FileSystem>(Opaque<bindings::super_block>, PhantomData<T>);
+
+// SAFETY: Super blocks are shared between threads.
+unsafe impl<T: FileSystem> Send for SuperBlock<T> {}
+// SAFETY: As above; what `&SuperBlock` offers is safe to call concurrently.
+unsafe impl<T: FileSystem> Sync for SuperBlock<T> {}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// # Safety
+    ///
+    /// `sb` is a super block of `T` with its private data set, and stays so for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*sb.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::super_block {
+        self.0.get()
+    }
+
+    /// The private data.
+    pub(crate) fn data(&self) -> &T::Super {
+        // SAFETY: By the type invariant `s_fs_info` holds an `Arc<T::Super>`, which points at the data.
+        unsafe { &*(*self.0.get()).s_fs_info.cast::<T::Super>() }
+    }
+
+    /// Another reference to the private data.
+    pub(crate) fn share_data(&self) -> Arc<T::Super> {
+        // SAFETY: As in `data`.
+        unsafe { <Arc<T::Super> as ForeignOwnable>::borrow((*self.0.get()).s_fs_info) }.into()
+    }
+
+    /// Whether the super block was mounted read-only.
+    pub(crate) fn read_only(&self) -> bool {
+        // SAFETY: The super block is valid.
+        unsafe { (*self.0.get()).s_flags & bindings::RUST_FUSE_SB_RDONLY != 0 }
+    }
+
+    /// Sets the granularity of times, in nanoseconds.
+    pub(crate) fn set_time_gran(&self, gran: u32) {
+        // SAFETY: Only called while the super block is filled, when nothing else uses it.
+        unsafe { (*self.0.get()).s_time_gran = gran };
+    }
+
+    /// Sets how many bytes are read ahead.
+    pub(crate) fn set_readahead(&self, bytes: u32) {
+        // SAFETY: `super_setup_bdi` gave the super block a bdi of its own; see `fill`.
+        unsafe { (*(*self.0.get()).s_bdi).ra_pages = bytes as usize >> kernel::page::PAGE_SHIFT };
+    }
+
+    /// Finds an inode in memory by its node id.
+    pub(crate) fn find_inode(&self, ino: u64) -> Option<ARef<Inode<T>>> {
+        inode::find(self, ino)
+    }
+}
+
+/// What `statfs` reports.
+#[derive(Default)]
+pub(crate) struct StatFs {
+    /// Blocks of `frsize` bytes in all.
+    pub(crate) blocks: u64,
+    /// Free blocks.
+    pub(crate) bfree: u64,
+    /// Free blocks for users.
+    pub(crate) bavail: u64,
+    /// Inodes in all.
+    pub(crate) files: u64,
+    /// Free inodes.
+    pub(crate) ffree: u64,
+    /// Preferred block size in bytes.
+    pub(crate) bsize: u32,
+    /// Unit of the counts in bytes.
+    pub(crate) frsize: u32,
+    /// Longest name in bytes.
+    pub(crate) namelen: u32,
+}
+
+/// Writes mount options into a `seq_file`.
+pub(crate) struct OptionWriter<'a>(NonNull<bindings::seq_file>, PhantomData<&'a mut ()>);
+
+impl Write for OptionWriter<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        // SAFETY: The file is valid while `self` lives; the bytes are copied.
+        unsafe { bindings::seq_write(self.0.as_ptr(), s.as_ptr().cast(), s.len()) };
+        Ok(())
+    }
+}
+
+/// Makes the slab cache of a file system's inodes.
+pub(super) fn create_cache<T: FileSystem>() -> Result<NonNull<bindings::kmem_cache>> {
+    let layout = core::alloc::Layout::new::<inode::Slot<T>>();
+    // SAFETY: The name is static; the constructor fits the layout.
+    let cache = unsafe {
+        bindings::rust_fuse_inode_cache_create(
+            T::INODE_CACHE.as_char_ptr(),
+            layout.size() as u32,
+            layout.align() as u32,
+            Some(inode::construct::<T>),
+        )
+    };
+    NonNull::new(cache).ok_or(ENOMEM)
+}
+
+/// Whether the candidate in `fc` is served by `sb` already.
+pub(super) unsafe extern "C" fn test<T: FileSystem>(
+    sb: *mut bindings::super_block,
+    fc: *mut bindings::fs_context,
+) -> c_int {
+    // SAFETY: `sget_fc` hands in super blocks of this type, whose private data was set together with their birth, and
+    // our own context.
+    unsafe {
+        let existing = &*(*sb).s_fs_info.cast::<T::Super>();
+        let candidate = &*(*fc).s_fs_info.cast::<T::Super>();
+        c_int::from(T::same(existing, candidate))
+    }
+}
+
+/// Fills a super block that has no root yet.
+///
+/// # Safety
+///
+/// `sb` is new, with `s_umount` held, and its `s_fs_info` is an `Arc<T::Super>`.
+pub(super) unsafe fn fill<T: FileSystem>(
+    sb: *mut bindings::super_block,
+    options: &T::Options,
+) -> Result {
+    // SAFETY: By the caller's promise nothing else uses the super block.
+    unsafe {
+        (*sb).s_op = &Ops::<T>::TABLE;
+        (*sb).s_magic = T::MAGIC as usize;
+        (*sb).s_maxbytes = bindings::RUST_FUSE_MAX_LFS_FILESIZE;
+        (*sb).s_blocksize = kernel::page::PAGE_SIZE as _;
+        (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
+        (*sb).s_time_gran = 1;
+        (*sb).s_iflags |= bindings::SB_I_NOIDMAP as usize;
+        super::dentry::set_ops::<T>(sb);
+        kernel::error::to_result(bindings::super_setup_bdi(sb))?;
+    }
+    // SAFETY: The private data is set.
+    let root = T::fill_super(unsafe { SuperBlock::from_raw(sb) }, options)?;
+    // SAFETY: `d_make_root` takes over the reference, also when it fails.
+    let dentry = unsafe { bindings::d_make_root(ARef::into_raw(root).as_ptr().cast()) };
+    if dentry.is_null() {
+        return Err(ENOMEM);
+    }
+    // SAFETY: Still ours alone.
+    unsafe {
+        (*sb).s_root = dentry;
+        (*sb).s_flags |= bindings::RUST_FUSE_SB_ACTIVE;
+    }
+    Ok(())
+}
+
+/// Ends a super block.
+pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: Called once, with the super block still valid; afterwards no inode is left that would use the private data.
+    unsafe {
+        let info = (*sb).s_fs_info;
+        bindings::kill_anon_super(sb);
+        if !info.is_null() {
+            drop(<Arc<T::Super> as ForeignOwnable>::from_foreign(info));
+        }
+    }
+}
+
+/// The table of super block operations.
+struct Ops<T: FileSystem>(PhantomData<T>);
+
+impl<T: FileSystem> Ops<T> {
+    const TABLE: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(Self::alloc_inode),
+        free_inode: Some(inode::free::<T>),
+        drop_inode: Some(bindings::inode_just_drop),
+        evict_inode: Some(inode::evict::<T>),
+        put_super: Some(Self::put_super),
+        statfs: Some(Self::statfs),
+        show_options: Some(Self::show_options),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
+        // SAFETY: The super block's type is the member of a registration that outlives it.
+        let cache = unsafe { Registration::<T>::of((*sb).s_type) }.cache();
+        // SAFETY: Both are valid; the result is null or a slot that the constructor has seen.
+        let slot = unsafe { bindings::rust_fuse_alloc_inode_sb(sb, cache.as_ptr()) };
+        // SAFETY: As above.
+        unsafe { inode::init_slot::<T>(slot.cast()) }
+    }
+
+    unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
+        // SAFETY: The private data lives until the end of `kill_sb`.
+        T::put_super(unsafe { SuperBlock::<T>::from_raw(sb) }.data());
+    }
+
+    unsafe extern "C" fn statfs(
+        dentry: *mut bindings::dentry,
+        buf: *mut bindings::kstatfs,
+    ) -> c_int {
+        let mut st = StatFs::default();
+        // SAFETY: The dentry is positive and belongs to this file system.
+        let inode = unsafe { Inode::<T>::from_raw((*dentry).d_inode) };
+        to_int(T::statfs(inode, &mut st).map(|()| {
+            // SAFETY: `buf` is valid for writes.
+            unsafe {
+                (*buf).f_type = T::MAGIC as _;
+                (*buf).f_bsize = st.bsize as isize;
+                (*buf).f_blocks = st.blocks;
+                (*buf).f_bfree = st.bfree;
+                (*buf).f_bavail = st.bavail;
+                (*buf).f_files = st.files;
+                (*buf).f_ffree = st.ffree;
+                (*buf).f_namelen = st.namelen as isize;
+                (*buf).f_frsize = st.frsize as isize;
+            }
+        }))
+    }
+
+    unsafe extern "C" fn show_options(
+        seq: *mut bindings::seq_file,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: Both are valid for the call.
+        let (sb, seq) = unsafe {
+            (
+                SuperBlock::<T>::from_raw((*dentry).d_sb),
+                NonNull::new_unchecked(seq),
+            )
+        };
+        to_int(T::show_options(sb.data(), &mut OptionWriter(seq, PhantomData)))
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moments at which cached attributes and names stop being valid, in 64-bit jiffies.
+
+use crate::bindings;
+
+/// A moment in 64-bit jiffies; 0 is long past.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Moment(u64);
+
+/// Nanoseconds in a second.
+const NSEC_PER_SEC: u32 = 1_000_000_000;
+
+impl Moment {
+    /// A moment that has passed.
+    pub(crate) const PAST: Self = Self(0);
+
+    /// Now.
+    pub(crate) fn now() -> Self {
+        // SAFETY: May be called in every context.
+        Self(unsafe { bindings::rust_fuse_jiffies_64() })
+    }
+
+    /// `sec` seconds and `nsec` nanoseconds from now; a duration of zero gives a moment that has passed.
+    pub(crate) fn after(sec: u64, nsec: u32) -> Self {
+        if sec == 0 && nsec == 0 {
+            return Self::PAST;
+        }
+        let nsec = nsec.min(NSEC_PER_SEC - 1);
+        // SAFETY: Pure arithmetic.
+        let ticks = unsafe {
+            bindings::rust_fuse_sec_to_jiffies(sec.min(u64::from(u32::MAX)))
+                .saturating_add(bindings::rust_fuse_nsecs_to_jiffies64(u64::from(nsec)))
+        };
+        Self(Self::now().0.saturating_add(ticks))
+    }
+
+    /// Whether the moment lies behind.
+    pub(crate) fn passed(self) -> bool {
+        self.0 < Self::now().0
+    }
+
+    /// The number, for storing it in a dentry.
+    pub(crate) fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// The moment that was stored.
+    pub(crate) fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+}
