@@ -17,7 +17,7 @@ use kernel::{
     prelude::*,
     str::CStr,
     sync::{aref::ARef, Arc},
-    types::{ForeignOwnable, Opaque},
+    types::Opaque,
 };
 
 /// One `key[=value]` of a mount call.
@@ -221,7 +221,7 @@ impl<T: FileSystem> Context<T> {
             }
             let candidate = core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut());
             if !candidate.is_null() {
-                drop(<Arc<T::Super> as ForeignOwnable>::from_foreign(candidate));
+                drop(Arc::<T::Super>::from_raw(candidate.cast()));
             }
         }
     }
@@ -268,7 +268,7 @@ impl<T: FileSystem> Context<T> {
         let registration = unsafe { Registration::<T>::of((*fc).fs_type) };
         let candidate = T::prepare(&registration.context, &this.options, source)?;
         // SAFETY: `free` or the super block takes the reference back.
-        unsafe { (*fc).s_fs_info = candidate.into_foreign() };
+        unsafe { (*fc).s_fs_info = Arc::into_raw(candidate).cast_mut().cast() };
         // SAFETY: The context is valid; both callbacks fit its type.
         let sb = super::from_err_ptr(unsafe {
             bindings::sget_fc(

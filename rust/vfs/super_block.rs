@@ -14,14 +14,14 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{aref::ARef, Arc},
-    types::{ForeignOwnable, Opaque},
+    types::Opaque,
 };
 
 /// A `super_block` of the file system `T`.
 ///
 /// # Invariants
 ///
-/// `s_fs_info` is an `Arc<T::Super>` that lives until [`kill_sb`] ends.
+/// `s_fs_info` is what `Arc::into_raw` gave for an `Arc<T::Super>`, which lives until [`kill_sb`] ends.
 #[repr(transparent)]
 pub(crate) struct SuperBlock<T: FileSystem>(Opaque<bindings::super_block>, PhantomData<T>);
 
@@ -47,18 +47,6 @@ impl<T: FileSystem> SuperBlock<T> {
     pub(crate) fn data(&self) -> &T::Super {
         // SAFETY: By the type invariant `s_fs_info` holds an `Arc<T::Super>`, which points at the data.
         unsafe { &*(*self.0.get()).s_fs_info.cast::<T::Super>() }
-    }
-
-    /// Another reference to the private data.
-    pub(crate) fn share_data(&self) -> Arc<T::Super> {
-        // SAFETY: As in `data`.
-        unsafe { <Arc<T::Super> as ForeignOwnable>::borrow((*self.0.get()).s_fs_info) }.into()
-    }
-
-    /// Whether the super block was mounted read-only.
-    pub(crate) fn read_only(&self) -> bool {
-        // SAFETY: The super block is valid.
-        unsafe { (*self.0.get()).s_flags & bindings::RUST_FUSE_SB_RDONLY != 0 }
     }
 
     /// Sets the granularity of times, in nanoseconds.
@@ -183,7 +171,7 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
         let info = (*sb).s_fs_info;
         bindings::kill_anon_super(sb);
         if !info.is_null() {
-            drop(<Arc<T::Super> as ForeignOwnable>::from_foreign(info));
+            drop(Arc::<T::Super>::from_raw(info.cast()));
         }
     }
 }
