@@ -4,8 +4,9 @@
 //! from it. QEMU's messages arrive on a thread of their own and must never wait for something that needs QEMU.
 
 use std::io;
+use std::ops::Deref;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, RwLock, Weak};
 
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserShMemConfig};
 use vhost::vhost_user::{Backend, VhostUserVirtioFeatures};
@@ -19,6 +20,9 @@ use vm_memory::{
     GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
 };
 use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{
+    new_event_consumer_and_notifier, EventConsumer, EventFlag, EventNotifier,
+};
 
 use crate::fs::Server;
 use crate::gate::Gate;
@@ -41,10 +45,7 @@ pub struct Device {
     pub gates: Vec<Gate>,
     shmid: u8,
     config: [u8; TAG_LEN + 4],
-    /// Guest memory, and the parts of it that are really mappings in the window.
-    memory: RwLock<Option<(Memory, Arc<Vec<(u64, u64)>>)>>,
-    /// One clean-up after a reset at a time.
-    cleaning: Mutex<()>,
+    memory: RwLock<Option<Memory>>,
 }
 
 impl Device {
@@ -68,7 +69,6 @@ impl Device {
             shmid,
             config,
             memory: RwLock::new(None),
-            cleaning: Mutex::new(()),
         })
     }
 
@@ -79,7 +79,7 @@ impl Device {
 
     /// Takes the next request from a queue.
     fn pop(&self, queue: usize, vring: &Vring) -> Option<(Chain, u64)> {
-        let (mem, window) = self
+        let mem = self
             .memory
             .read()
             .unwrap_or_else(|e| e.into_inner())
@@ -96,7 +96,7 @@ impl Device {
                 return None;
             }
         };
-        Some((Chain::new(mem, &window, chain), generation))
+        Some((Chain::new(mem, chain), generation))
     }
 
     /// Gives a descriptor chain back to the driver.
@@ -149,6 +149,10 @@ impl VhostUserBackend for Device {
         features
     }
 
+    fn acked_features(&self, _features: u64) {
+        self.server.window.start();
+    }
+
     fn set_event_idx(&self, _enabled: bool) {
         // The queues themselves keep track of it.
     }
@@ -161,18 +165,23 @@ impl VhostUserBackend for Device {
     }
 
     fn update_memory(&self, mem: GuestMemory) -> io::Result<()> {
-        let memory: Memory = mem.memory().into_inner();
-        // QEMU lists mappings in the window among the guest's memory, if it has room for them.
-        let mut window = Vec::new();
-        for region in memory.iter() {
-            if region
-                .file_offset()
-                .is_some_and(|f| self.server.knows_file(f.file().as_raw_fd()))
-            {
-                window.push((region.start_addr().0, region.len()));
+        // QEMU lists mappings in the window among the guest's memory, as long as it has room for
+        // them. Past the end of such a file an access would kill us, and when the room is used up
+        // the list grows stale: so they are no memory for us, wherever they are used.
+        let all: Memory = mem.memory().into_inner();
+        let mut ram = all.deref().clone();
+        for region in all.iter() {
+            let file = region.file_offset().map(|f| f.file().as_raw_fd());
+            if file.is_some_and(|fd| self.server.window.has_mapped(fd)) {
+                let removed = ram.remove_region(region.start_addr(), region.len());
+                ram = removed.map_err(io::Error::other)?.0;
             }
         }
-        *self.memory.write().unwrap_or_else(|e| e.into_inner()) = Some((memory, Arc::new(window)));
+        match mem.lock() {
+            Ok(guard) => guard.replace(ram),
+            Err(e) => e.into_inner().replace(ram),
+        }
+        *self.memory.write().unwrap_or_else(|e| e.into_inner()) = Some(mem.memory().into_inner());
         Ok(())
     }
 
@@ -193,18 +202,15 @@ impl VhostUserBackend for Device {
         (0..self.gates.len()).map(|q| 1 << q).collect()
     }
 
+    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
+        // Without one the threads of the queues outlive the connection, and its end waits for them.
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
     fn stop_vring(&self, queue: u32) -> io::Result<()> {
+        self.server.window.stop();
         if let Some(gate) = self.gates.get(queue as usize) {
             gate.stop();
-        }
-        // QEMU waits for us here, so what is mapped can only be unmapped later, by somebody else.
-        if let (0, Some(me)) = (queue, self.shared()) {
-            std::thread::Builder::new()
-                .name("clean-up".into())
-                .spawn(move || {
-                    let _one = me.cleaning.lock().unwrap_or_else(|e| e.into_inner());
-                    me.server.window.unmap_all("the device was stopped");
-                })?;
         }
         Ok(())
     }

@@ -174,7 +174,7 @@ fn serve(args: &Args) -> Result<()> {
         let ended = daemon.serve(&args.socket);
         // QEMU is gone, and with it the guest and all that was mapped.
         server.window.forget_all();
-        server.reset("QEMU is gone");
+        server.reset(false);
         match ended {
             Ok(()) => log::info!("QEMU has disconnected"),
             Err(e) if args.keep => log::error!("connection lost: {e}"),

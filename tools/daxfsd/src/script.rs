@@ -109,11 +109,8 @@ impl Script {
         let mut st = self.state();
         st.hung += 1;
         let round = st.released;
-        let mut st = self
-            .wake
-            .wait_while(st, |st| st.released == round)
-            .unwrap_or_else(|e| e.into_inner());
-        st.hung -= 1;
+        let on = self.wake.wait_while(st, |st| st.released == round);
+        drop(on.unwrap_or_else(|e| e.into_inner()));
     }
 
     /// Number of requests that hang.
@@ -123,7 +120,10 @@ impl Script {
 
     /// Lets every hanging request go on.
     pub fn release(&self) {
-        self.state().released += 1;
+        let mut st = self.state();
+        st.released += 1;
+        st.hung = 0;
+        drop(st);
         self.wake.notify_all();
     }
 

@@ -20,12 +20,9 @@ pub type Memory = Arc<GuestMemoryMmap<()>>;
 const IOV_MAX: usize = 1024;
 
 /// A list of pieces of guest memory. The memory itself is kept alive by the `Chain` that the list came from.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Pieces {
     iov: Vec<libc::iovec>,
-    /// So many bytes at the start are the guest's RAM. What follows may be a file mapped into the window, where a plain
-    /// access past the end of the file would kill us; system calls get an error instead.
-    ram: usize,
     /// A descriptor pointed outside guest memory (for instance into the DAX window): the list ends before it.
     pub truncated: bool,
 }
@@ -34,32 +31,15 @@ pub struct Pieces {
 // between threads is fine.
 unsafe impl Send for Pieces {}
 
-impl Default for Pieces {
-    fn default() -> Self {
-        Pieces {
-            iov: Vec::new(),
-            ram: usize::MAX,
-            truncated: false,
-        }
-    }
-}
-
 impl Pieces {
     /// Number of bytes.
     pub fn len(&self) -> usize {
         self.iov.iter().map(|v| v.iov_len).sum()
     }
 
-    fn push(&mut self, mem: &GuestMemoryMmap<()>, window: &[(u64, u64)], desc: Descriptor) {
+    fn push(&mut self, mem: &GuestMemoryMmap<()>, desc: Descriptor) {
         if self.truncated {
             return;
-        }
-        let (addr, len) = (desc.addr().0, desc.len() as u64);
-        if window
-            .iter()
-            .any(|(at, n)| addr < at + n && *at < addr.saturating_add(len))
-        {
-            self.ram = self.ram.min(self.len());
         }
         let from = self.iov.len();
         for slice in mem.get_slices(desc.addr(), desc.len() as usize) {
@@ -82,7 +62,6 @@ impl Pieces {
         let iov = Vec::with_capacity(self.iov.len());
         let mut out = Pieces {
             iov,
-            ram: self.ram.saturating_sub(n),
             truncated: self.truncated,
         };
         for v in &self.iov {
@@ -105,7 +84,6 @@ impl Pieces {
         let iov = Vec::with_capacity(self.iov.len());
         let mut out = Pieces {
             iov,
-            ram: self.ram,
             truncated: self.truncated && n > self.len(),
         };
         for v in &self.iov {
@@ -124,7 +102,7 @@ impl Pieces {
 
     /// Copies up to `max` bytes out of guest memory.
     pub fn copy_out(&self, max: usize) -> Vec<u8> {
-        let want = max.min(self.len()).min(self.ram);
+        let want = max.min(self.len());
         let mut buf: Vec<u8> = Vec::with_capacity(want);
         for v in &self.iov {
             let n = v.iov_len.min(want - buf.len());
@@ -144,7 +122,6 @@ impl Pieces {
 
     /// Copies as much of `data` as fits into guest memory and returns how much that was.
     pub fn copy_in(&self, data: &[u8]) -> usize {
-        let data = &data[..data.len().min(self.ram)];
         let mut done = 0;
         for v in &self.iov {
             let n = v.iov_len.min(data.len() - done);
@@ -219,20 +196,19 @@ pub struct Chain {
 
 impl Chain {
     /// Resolves the descriptors. A chain that mixes up the order (readable after writable) ends there.
-    /// `window` lists the parts of the memory that are mappings in the window.
-    pub fn new(mem: Memory, window: &[(u64, u64)], chain: DescriptorChain<Memory>) -> Self {
+    pub fn new(mem: Memory, chain: DescriptorChain<Memory>) -> Self {
         let head = chain.head_index();
         let (mut readable, mut writable) = (Pieces::default(), Pieces::default());
         let mut seen_writable = false;
         for desc in chain {
             if desc.is_write_only() {
                 seen_writable = true;
-                writable.push(&mem, window, desc);
+                writable.push(&mem, desc);
             } else if seen_writable {
                 readable.truncated = true;
                 break;
             } else {
-                readable.push(&mem, window, desc);
+                readable.push(&mem, desc);
             }
         }
         Chain {
@@ -259,7 +235,7 @@ mod tests {
             .collect();
         Pieces {
             iov,
-            ..Default::default()
+            truncated: false,
         }
     }
 
@@ -275,11 +251,6 @@ mod tests {
         assert_eq!(p.skip(1).copy_in(&[9, 9, 9]), 3);
         assert_eq!(p.copy_in(&[7; 100]), 6);
         assert_eq!(p.copy_out(100), [7; 6]);
-        let part = Pieces { ram: 4, ..p };
-        assert_eq!(part.copy_in(&[1; 100]), 4);
-        assert_eq!(part.copy_out(100), [1; 4]);
-        assert_eq!(part.skip(3).copy_out(100), [1]);
-        assert_eq!(part.skip(5).copy_out(100), []);
     }
 
     #[test]

@@ -8,8 +8,12 @@
 
 mod table;
 
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::HashSet;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst}, //
+};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use vhost::vhost_user::message::{VhostUserMMap, VhostUserMMapFlags};
@@ -29,6 +33,12 @@ pub struct Window {
     backend: Mutex<Option<Backend>>,
     /// Held while QEMU works, so that maps and unmaps happen in the order in which they are noted.
     table: Mutex<Table>,
+    /// The queues are stopped: QEMU would crash on a map or unmap now.
+    stopped: AtomicBool,
+    /// The queues were stopped since the last INIT.
+    restarted: AtomicBool,
+    /// Identities of all files that were ever mapped for this QEMU.
+    files: Mutex<HashSet<(u64, u64)>>,
 }
 
 /// A file that reaches at least to some offset while this lives. Whoever makes one holds the inode's `io` lock for
@@ -89,6 +99,9 @@ impl Window {
             counters,
             backend: Mutex::new(None),
             table,
+            stopped: AtomicBool::new(false),
+            restarted: AtomicBool::new(false),
+            files: Mutex::new(HashSet::new()),
         }
     }
 
@@ -100,6 +113,26 @@ impl Window {
     /// The channel to QEMU, once it is there.
     pub fn set_backend(&self, backend: Option<Backend>) {
         *self.backend.lock().unwrap_or_else(|e| e.into_inner()) = backend;
+    }
+
+    /// QEMU stops the queues: a reset, or the whole guest is paused.
+    pub fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        self.restarted.store(true, SeqCst);
+    }
+
+    /// QEMU starts the queues.
+    pub fn start(&self) {
+        self.stopped.store(false, SeqCst);
+    }
+
+    /// Was this file ever mapped? It does not wait for QEMU, as QEMU may wait for the answer.
+    pub fn has_mapped(&self, file: RawFd) -> bool {
+        sys::fstat(file).is_ok_and(|st| self.files().contains(&(st.st_dev, st.st_ino)))
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashSet<(u64, u64)>> {
+        self.files.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -124,6 +157,9 @@ impl Window {
     }
 
     fn ask_qemu(&self, moffset: u64, m: &Mapping, file: Option<BorrowedFd<'_>>) -> Res<()> {
+        if self.stopped.load(SeqCst) {
+            return Err(Errno(libc::EIO));
+        }
         let backend = self
             .backend
             .lock()
@@ -176,6 +212,8 @@ impl Window {
         let at_qemu = plan
             .iter()
             .any(|(_, _, step)| matches!(step, Step::Map | Step::Replace));
+        let st = sys::fstat(file.as_raw_fd())?;
+        self.files().insert((st.st_dev, st.st_ino));
         let _grown = at_qemu
             .then(|| Grown::new(file, req.foffset + req.len))
             .transpose()?;
@@ -235,19 +273,23 @@ impl Window {
         result
     }
 
-    /// Unmaps what is left, because the driver said goodbye or is gone.
-    pub fn unmap_all(&self, why: &str) {
+    /// Unmaps what is left, because the driver says goodbye or begins `anew`.
+    pub fn unmap_all(&self, anew: bool) {
+        // A driver that begins anew after its queues were stopped has reset the device, and a reset
+        // makes QEMU unmap everything by itself.
+        let unmapped = self.restarted.swap(false, SeqCst) && anew;
         let mut table = self.table();
         let left: Vec<_> = table.iter().collect();
         if !left.is_empty() {
-            log::info!("{why}: unmapping {} ranges that are left", left.len());
-            self.counters
-                .left_mapped
-                .fetch_add(left.len() as u64, Relaxed);
+            log::info!("{} ranges were left mapped", left.len());
+            let n = left.len() as u64;
+            self.counters.left_mapped.fetch_add(n, Relaxed);
         }
         for (at, m) in left {
-            // What QEMU refuses to unmap is not there any more.
-            let _ = self.ask_qemu(at, &m, None);
+            if !unmapped {
+                // What QEMU refuses to unmap is not there any more.
+                let _ = self.ask_qemu(at, &m, None);
+            }
             table.remove(at);
         }
     }
@@ -255,6 +297,7 @@ impl Window {
     /// Forgets everything, because QEMU itself is gone.
     pub fn forget_all(&self) {
         self.set_backend(None);
+        self.files().clear();
         let mut table = self.table();
         let left: Vec<_> = table.iter().map(|(at, _)| at).collect();
         left.into_iter().for_each(|at| table.remove(at));

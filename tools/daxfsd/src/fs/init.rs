@@ -67,7 +67,7 @@ impl Server {
             return Reply::of(&out);
         }
         // A client that did not say goodbye: a reboot, or a driver that was unbound.
-        req.pass.outside(|| self.reset("INIT"));
+        req.pass.outside(|| self.reset(true));
         let agreed = offered & self.wanted();
         out.minor = arg.minor.min(proto::KERNEL_MINOR_VERSION);
         out.max_readahead = arg.max_readahead;
@@ -101,7 +101,7 @@ impl Server {
 
     pub(super) fn destroy(&self, req: &Request) -> Res<Reply> {
         log::info!("DESTROY");
-        req.pass.outside(|| self.reset("DESTROY"));
+        req.pass.outside(|| self.reset(false));
         Reply::OK
     }
 

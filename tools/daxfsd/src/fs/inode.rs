@@ -126,9 +126,4 @@ impl Inodes {
             .sum();
         (self.by_node.len() - 1, lookups)
     }
-
-    /// Is this file one of ours?
-    pub fn knows(&self, dev: u64, ino: u64) -> bool {
-        self.by_id.contains_key(&(dev, ino))
-    }
 }

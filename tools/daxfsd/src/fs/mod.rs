@@ -15,7 +15,7 @@ mod xattr;
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -237,11 +237,6 @@ impl Server {
         (inodes, lookups, self.handles().len())
     }
 
-    /// Is this a file that the client knows?
-    pub fn knows_file(&self, fd: RawFd) -> bool {
-        sys::fstat(fd).is_ok_and(|st| self.inodes().knows(st.st_dev, st.st_ino))
-    }
-
     /// A line about an inode for people: its path on the host, as far as the host still knows it.
     pub fn path_of(&self, nodeid: u64) -> String {
         let inode = self.inodes().get(nodeid);
@@ -299,9 +294,10 @@ impl Server {
         inode.io.write().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Drops everything that the client holds, and what is mapped for it.
-    pub fn reset(&self, why: &str) {
-        self.window.unmap_all(why);
+    /// Drops everything that the client holds, and what is mapped for it. The client goes, or begins
+    /// `anew` without having said goodbye.
+    pub fn reset(&self, anew: bool) {
+        self.window.unmap_all(anew);
         self.flags.store(0, Relaxed);
         let handles = std::mem::take(&mut *self.handles());
         let inodes = self.inodes().clear();
