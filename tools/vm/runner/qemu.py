@@ -7,8 +7,8 @@ Stock QEMU 11.1 has no virtio-fs device with a window; its vhost-user-test-devic
 
 MMIO_BASE = 0xFEB00000
 MMIO_STEP = 0x200
-# Far above RAM, one slot of 64 GiB (the largest window) per device.
-WINDOW_BASE = 1 << 40
+# Above RAM and within the 40 address bits that TCG gives the guest: one slot of 64 GiB (the largest window) per device.
+WINDOW_BASE = 64 << 30
 WINDOW_STEP = 64 << 30
 FS_ID = 26
 
@@ -27,8 +27,9 @@ class Machine:
         # One CPU of a microvm can do with ISA devices, more need ACPI, whose machine has no serial interrupt and no
         # timer to calibrate the TSC with.
         self.acpi = smp > 1
-        # The interrupts of the first buses of an ACPI microvm do not arrive; it has 24 buses, the other kind 8.
-        self.bus = 8 if self.acpi else 0
+        # A microvm with ACPI has 24 buses, but the interrupts of the first ones do not arrive; the other kind has 8, and
+        # the clock has the interrupt of number 3.
+        self.buses = list(range(8, 24)) if self.acpi else [0, 1, 2, 4, 5, 6, 7]
         if transport == "pci":
             machine = "q35,memory-backend=mem"
         elif self.acpi:
@@ -47,7 +48,9 @@ class Machine:
         if self.transport == "pci":
             self.args += ["-device", f"{pci}{options}"]
             return None
-        bus, self.bus = self.bus, self.bus + 1
+        if not self.buses:
+            raise SystemExit("error: too many devices for this machine\n  use fewer, --smp 2, or --transport pci")
+        bus = self.buses.pop(0)
         self.args += ["-device", f"{mmio},bus=virtio-mmio-bus.{bus}{options}"]
         return MMIO_BASE + MMIO_STEP * bus
 
@@ -85,7 +88,7 @@ class Machine:
 
     def plugin(self, path):
         """Loads the shm-mmio plugin for the devices that have a window."""
-        regions = ",".join(f"region={dev}:{base:#x}:{address:#x}" for dev, base, address, _ in self.windows.values())
+        regions = ",".join(f"region={dev}:{base:#x}:{address:#x}:{length:#x}" for dev, base, address, length in self.windows.values())
         if regions:
             self.args += ["-plugin", f"{path},{regions}"]
 
