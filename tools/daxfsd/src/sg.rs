@@ -32,6 +32,19 @@ pub struct Pieces {
 unsafe impl Send for Pieces {}
 
 impl Pieces {
+    /// A list of one piece that is not guest memory.
+    #[cfg(test)]
+    pub fn of(buf: &mut [u8]) -> Self {
+        let piece = libc::iovec {
+            iov_base: buf.as_mut_ptr().cast(),
+            iov_len: buf.len(),
+        };
+        Pieces {
+            iov: vec![piece],
+            truncated: false,
+        }
+    }
+
     /// Number of bytes.
     pub fn len(&self) -> usize {
         self.iov.iter().map(|v| v.iov_len).sum()

@@ -7,6 +7,8 @@
 //! to be unmapped before the driver comes again.
 
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

@@ -11,6 +11,9 @@ use super::{Cache, Reply, Request, Server};
 use crate::proto;
 use crate::sys::{self, Errno, Res};
 
+/// Largest reply, whatever the client has room for.
+const MAX_REPLY: usize = 1 << 20;
+
 /// Size of the part of struct linux_dirent64 before the name.
 const DIRENT64: usize = 19;
 
@@ -61,7 +64,7 @@ impl Server {
         let dir = self.node(req, req.hdr.nodeid)?;
         let lock = handle.dir.as_ref().ok_or(Errno(libc::ENOTDIR))?;
         let _position = lock.lock().unwrap_or_else(|e| e.into_inner());
-        let room = (arg.size as usize).min(req.out.len());
+        let room = (arg.size as usize).min(req.out.len()).min(MAX_REPLY);
         sys::lseek(handle.fd.as_raw_fd(), arg.offset as i64, libc::SEEK_SET)?;
         // A record of the host is never larger than ours, so what is read here is used up, but for the last few.
         let mut buf = vec![0u8; room.clamp(512, 64 << 10)];
