@@ -7,7 +7,7 @@
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
-//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sync`].
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`dir`], [`mod@file`], [`dax`] (the window),
 //!    [`virtiofs`] (devices and mounts).
@@ -30,6 +30,8 @@ mod errno;
 mod shm;
 #[path = "../../rust/sync/mod.rs"]
 mod sync;
+#[path = "../../rust/sysfs.rs"]
+mod sysfs;
 #[path = "../../rust/vfs/mod.rs"]
 mod vfs;
 #[path = "../../rust/virtio/mod.rs"]

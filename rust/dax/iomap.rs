@@ -103,10 +103,22 @@ impl<T: Operations> Wrap<T> {
 
 /// Reads or writes the bytes that `io` names where [`Operations::extent`] says they are. The inode is locked, for writing
 /// if it is a write.
+///
+/// The user's memory is not faulted in: it may be a mapping of the same window, whose fault could need the very range that
+/// the caller keeps in place. See [`iter::Io::fault_in`].
+///
+/// # Errors
+///
+/// `EFAULT` when not one byte could be moved because the user's memory is not present; the rest as for the system call.
 pub(crate) fn transfer<T: Operations, const WRITE: bool>(
     io: &mut iter::Io<'_, T, WRITE>,
     _locked: &Locked<'_, T>,
 ) -> Result<usize> {
-    // SAFETY: Both pointers are valid for the call, and the inode is locked.
-    iter::from_len(unsafe { bindings::dax_iomap_rw(io.iocb(), io.iter(), &Wrap::<T>::TABLE) })
+    // SAFETY: Both pointers are valid for the call, and the inode is locked. Page faults are off for this task meanwhile.
+    iter::from_len(unsafe {
+        bindings::rust_fuse_pagefault_disable();
+        let moved = bindings::dax_iomap_rw(io.iocb(), io.iter(), &Wrap::<T>::TABLE);
+        bindings::rust_fuse_pagefault_enable();
+        moved
+    })
 }

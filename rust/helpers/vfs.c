@@ -14,6 +14,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #define RUST_FUSE_HELPER(ret, name, ...)	\
@@ -340,4 +341,14 @@ RUST_FUSE_HELPER(bool, ratelimit, void)
 RUST_FUSE_HELPER(void, kmem_cache_destroy, struct kmem_cache *cache)
 {
 	kmem_cache_destroy(cache);
+}
+
+RUST_FUSE_HELPER(void, pagefault_disable, void)
+{
+	pagefault_disable();
+}
+
+RUST_FUSE_HELPER(void, pagefault_enable, void)
+{
+	pagefault_enable();
 }

@@ -70,10 +70,17 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         unsafe { bindings::rust_fuse_iov_iter_count(self.iter) }
     }
 
-    /// Whether the caller asked not to wait.
-    pub(crate) fn nowait(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_NOWAIT as c_int != 0 }
+    /// Faults in the next `len` bytes of the user's memory, for a copy that must not fault. False when not one byte is there.
+    pub(crate) fn fault_in(&mut self, len: usize) -> bool {
+        // SAFETY: By the type invariant. No lock is held that a fault needs.
+        let missing = unsafe {
+            if WRITE {
+                bindings::fault_in_iov_iter_readable(self.iter, len)
+            } else {
+                bindings::fault_in_iov_iter_writeable(self.iter, len)
+            }
+        };
+        missing < len
     }
 
     /// Runs `f` with no more than `max` bytes left to do, then gives the rest back.

@@ -21,6 +21,9 @@ use crate::{
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
+/// After so many rounds without a byte, data goes by READ and WRITE, which hold no range while they copy.
+const FRUITLESS: u32 = 3;
+
 /// Bytes from `pos` to the end of its range.
 fn rest_of_range(pos: u64) -> u64 {
     RANGE_SIZE - (pos & (RANGE_SIZE - 1))
@@ -40,6 +43,8 @@ fn each_range<const WRITE: bool>(
         may_write: file.writable(),
     };
     let mut done = 0;
+    // Rounds in which the user's memory, faulted in, was gone again before a byte was copied.
+    let mut fruitless = 0;
     loop {
         let pos = io.pos();
         let left = inode.size().saturating_sub(pos).min(rest_of_range(pos));
@@ -47,18 +52,23 @@ fn each_range<const WRITE: bool>(
         if n == 0 {
             return Ok(done);
         }
-        let moved = match dax.pin(inode, pos >> RANGE_SHIFT, want) {
-            Ok(_pin) => io.limited(n, |io| iomap::transfer(io, lock)),
-            Err(Why::NoRange) => other(io, n),
-            Err(Why::Failed(e)) => Err(e),
+        let moved = if fruitless < FRUITLESS {
+            match dax.pin(inode, pos >> RANGE_SHIFT, want) {
+                Ok(_pin) => io.limited(n, |io| iomap::transfer(io, lock)),
+                Err(Why::NoRange) => other(io, n),
+                Err(Why::Failed(e)) => Err(e),
+            }
+        } else {
+            other(io, n)
         };
         match moved {
+            Ok(0) => return Ok(done),
             Ok(m) => {
                 done += m;
-                if m < n {
-                    return Ok(done);
-                }
+                fruitless = 0;
             }
+            // The range is let go while the user's memory is faulted in, which may need a range itself.
+            Err(e) if e == EFAULT && fruitless < FRUITLESS && io.fault_in(n) => fruitless += 1,
             Err(e) if done == 0 => return Err(e),
             Err(_) => return Ok(done),
         }

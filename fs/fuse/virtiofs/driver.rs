@@ -4,8 +4,9 @@
 //!
 //! Source: virtio specification, section "File System Device".
 
-use super::{channel::Channel, Registry};
+use super::{channel::Channel, registry::Tag, Registry};
 use crate::{
+    sysfs,
     dax_core::device::Window,
     virtio::{device::Device, DeviceId, Driver},
 };
@@ -46,6 +47,7 @@ impl Instance {
 pub(crate) struct Bound {
     registry: Arc<Registry>,
     instance: Arc<Instance>,
+    _shown: sysfs::Added<Tag>,
 }
 
 /// The driver.
@@ -76,20 +78,26 @@ impl Driver for VirtioFs {
             },
             GFP_KERNEL,
         )?;
-        let bound = KBox::new(
-            Bound {
-                registry: registry.clone(),
-                instance: instance.clone(),
-            },
-            GFP_KERNEL,
-        )?;
         dev.ready();
-        registry.add(instance).inspect_err(|e| {
+        registry.add(instance.clone()).inspect_err(|e| {
             if *e == EEXIST {
                 dev_err!(dev, "another device has the same tag\n");
             }
         })?;
-        Ok(bound)
+        // Who learns of the device by its event finds it mountable.
+        registry
+            .show(dev.dev(), instance.tag())
+            .and_then(|shown| {
+                Ok(KBox::new(
+                    Bound {
+                        registry: registry.clone(),
+                        instance: instance.clone(),
+                        _shown: shown,
+                    },
+                    GFP_KERNEL,
+                )?)
+            })
+            .inspect_err(|_| registry.remove(&instance))
     }
 
     fn remove(dev: &Device<Core<'_>>, data: &Bound) {

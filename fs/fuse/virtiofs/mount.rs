@@ -66,7 +66,7 @@ impl FileSystem for Virtiofs {
         source: Option<&CStr>,
     ) -> Result<Arc<Mount>> {
         let Some(tag) = source else {
-            pr_err!("virtiofs: no tag given: mount -t virtiofs TAG DIR\n");
+            pr_err!("virtiofs: no source: give the tag of a device, as in mount -t virtiofs TAG DIR\n");
             return Err(EINVAL);
         };
         let Some(instance) = context.0.find(tag.to_bytes()) else {

@@ -5,11 +5,16 @@
 //! Locks: one mutex around the list, inside nothing.
 
 use super::Instance;
-use crate::sync::OwnedQueue;
+use crate::{sync::OwnedQueue, sysfs};
 use kernel::{
+    device::Device,
     new_mutex,
     prelude::*,
-    sync::{Arc, Mutex},
+    str::{CStr, CString},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, Mutex,
+    },
 };
 
 /// Every virtiofs device.
@@ -18,6 +23,25 @@ pub(crate) struct Registry {
     #[pin]
     instances: Mutex<KVec<Arc<Instance>>>,
     work: OwnedQueue,
+    /// `/sys/fs/virtiofs`.
+    sysfs: sysfs::Set<Tag>,
+    /// The number of the next device there.
+    next: Atomic<u32>,
+}
+
+/// A device in sysfs.
+pub(crate) struct Tag(KVec<u8>);
+
+impl sysfs::Entry for Tag {
+    const FILES: &'static [sysfs::File<Self>] = &[sysfs::File::new(c"tag", |this, out| {
+        out.bytes(&this.0);
+        out.bytes(b"\n");
+        Ok(())
+    })];
+
+    fn event(&self) -> (&'static CStr, &[u8]) {
+        (c"TAG", &self.0)
+    }
 }
 
 impl Registry {
@@ -27,6 +51,8 @@ impl Registry {
             try_pin_init!(Self {
                 instances <- new_mutex!(KVec::new(), "virtiofs instances"),
                 work: OwnedQueue::new(c"rust_fuse")?,
+                sysfs: sysfs::Set::new(c"virtiofs")?,
+                next: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -49,6 +75,15 @@ impl Registry {
         }
         list.push(instance, GFP_KERNEL)?;
         Ok(())
+    }
+
+    /// Shows a device in sysfs for as long as the result lives.
+    pub(super) fn show(&self, device: &Device, tag: &[u8]) -> Result<sysfs::Added<Tag>> {
+        let mut copy = KVec::new();
+        copy.extend_from_slice(tag, GFP_KERNEL)?;
+        let number = self.next.fetch_add(1, Relaxed);
+        let name = CString::try_from_fmt(fmt!("{number}"))?;
+        self.sysfs.add(&name, device, Tag(copy))
     }
 
     /// Takes a device off the list.
