@@ -12,12 +12,12 @@ use crate::{
     inode::{self, Entry, Inode},
     ops::{
         file::{Fsync, Open, Read, Release},
-        names::{Lookup, Mkdir, Mknod, Remove},
+        names::{Create, Lookup, Mkdir, Mknod, Remove},
     },
     proto::{
         attr::EntryOut,
         dir::{Dirents, MkdirIn, MknodIn},
-        file::{FsyncIn, OpenIn, ReadIn},
+        file::{CreateIn, FsyncIn, OpenIn, ReadIn},
         flags::FsyncFlags,
         ids::NodeId,
     },
@@ -34,6 +34,7 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 
 /// Longest name that is looked up; the protocol's own limit of old.
 const NAME_MAX: usize = 1024;
+const O_NOCTTY: u32 = 0o400;
 /// Bytes of entries that one READDIR asks for.
 const READDIR: usize = 8 * PAGE_SIZE;
 
@@ -121,7 +122,7 @@ impl crate::vfs::dir::Operations for Virtiofs {
                     parent,
                     name,
                     arg: MknodIn {
-                        mode: mode & !umask,
+                        mode,
                         rdev,
                         umask,
                         padding: 0,
@@ -134,7 +135,7 @@ impl crate::vfs::dir::Operations for Virtiofs {
                     parent,
                     name,
                     arg: MkdirIn {
-                        mode: mode & !umask,
+                        mode,
                         umask,
                     },
                 },
@@ -146,6 +147,62 @@ impl crate::vfs::dir::Operations for Virtiofs {
             valid_until: made.valid_until(),
             inode: Some(made.into_inode(dir.sb())?),
         })
+    }
+
+    fn create_open(
+        dir: &Inode,
+        name: &[u8],
+        flags: u32,
+        mode: u32,
+    ) -> Result<Option<(Found<Self>, KBox<FileData>)>> {
+        let conn = dir.sb().data();
+        if conn.missing.create.get() {
+            return Ok(None);
+        }
+        let node = ForgetNode::new()?;
+        let mut data = FileData::new()?;
+        let version = conn.attr_version();
+        let op = Create {
+            parent: NodeId::new(dir.key()),
+            name,
+            arg: CreateIn {
+                flags: flags & !O_NOCTTY,
+                mode,
+                umask: Caller::umask(),
+                ..Default::default()
+            },
+        };
+        let out = match conn.call(dir.sb(), &op) {
+            Ok(out) => out,
+            Err(e) if e == errno::enosys() => {
+                conn.missing.create.set();
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        inode::expire_attr(dir);
+        data.opened(&out.open);
+        let made = Entry::new(conn, out.entry, node, version)
+            .and_then(|made| made.ok_or(EIO))
+            .and_then(|made| {
+                let valid_until = made.valid_until();
+                let inode = made.into_inode(dir.sb())?;
+                if !inode.is_regular() {
+                    return Err(EIO);
+                }
+                Ok(Found {
+                    valid_until,
+                    inode: Some(inode),
+                })
+            });
+        match made {
+            Ok(found) => Ok(Some((found, data))),
+            Err(e) => {
+                let release = Release::<false>::new(out.entry.nodeid, out.open.fh, flags);
+                let _ = conn.call(dir.sb(), &release);
+                Err(e)
+            }
+        }
     }
 
     fn unlink(dir: &Inode, name: &[u8], victim: &Inode) -> Result {

@@ -255,28 +255,16 @@ fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
         }
 }
 
-/// The root inode of a new mount.
+/// The root inode of a new mount. What it is like is asked when somebody wants to know.
 pub(crate) fn root(sb: &SuperBlock<Virtiofs>) -> Result<ARef<Inode>> {
-    let conn = sb.data();
-    let version = conn.attr_version();
-    let out = conn.call(
-        sb,
-        &Getattr {
-            nodeid: NodeId::ROOT,
-            arg: GetattrIn::default(),
-        },
-    )?;
-    if out.attr.mode & S_IFMT != S_IFDIR {
-        pr_err!("the server's root is no directory\n");
-        return Err(EIO);
-    }
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
-            start(conn, &new, &out.attr);
-            let mut state = new.data().state.lock();
-            state.attr_version = version;
-            state.valid_until = Moment::after(out.attr_valid, out.attr_valid_nsec);
-            drop(state);
+            let attr = Attr {
+                mode: S_IFDIR,
+                nlink: 2,
+                ..Default::default()
+            };
+            start(sb.data(), &new, &attr);
             Ok(new.done())
         }
         Got::Existing(_) => Err(EIO),

@@ -352,3 +352,8 @@ RUST_FUSE_HELPER(void, pagefault_enable, void)
 {
 	pagefault_enable();
 }
+
+RUST_FUSE_HELPER(bool, d_in_lookup, const struct dentry *dentry)
+{
+	return d_in_lookup(dentry);
+}

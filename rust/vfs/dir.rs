@@ -16,7 +16,7 @@ use super::{
 };
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::{prelude::*, sync::aref::ARef};
+use kernel::{error::to_result, prelude::*, sync::aref::ARef};
 
 /// What a lookup found.
 pub(crate) struct Found<T: FileSystem> {
@@ -43,11 +43,18 @@ pub(crate) enum Node {
 }
 
 /// Operations on directories.
-pub(crate) trait Operations: inode::Operations + file::DirOperations {
+pub(crate) trait Operations: inode::Operations + file::Operations + file::DirOperations {
     /// Finds `name`.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>>;
     /// Creates `name`.
     fn create(dir: &Inode<Self>, name: &[u8], node: Node) -> Result<Found<Self>>;
+    /// Creates the regular file `name` and opens it, in one step. `None` when the server cannot; the two steps follow then.
+    fn create_open(
+        dir: &Inode<Self>,
+        name: &[u8],
+        flags: u32,
+        mode: u32,
+    ) -> Result<Option<(Found<Self>, KBox<Self::File>)>>;
     /// Removes a name that is no directory.
     fn unlink(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
     /// Removes an empty directory.
@@ -60,6 +67,7 @@ struct Wrap<T: Operations>(PhantomData<T>);
 impl<T: Operations> Wrap<T> {
     const TABLE: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(Self::lookup),
+        atomic_open: Some(Self::atomic_open),
         create: Some(Self::create),
         mknod: Some(Self::mknod),
         mkdir: Some(Self::mkdir),
@@ -161,6 +169,63 @@ impl<T: Operations> Wrap<T> {
             }
             Err(e) => e.to_errno(),
         }
+    }
+
+    unsafe extern "C" fn atomic_open(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        file: *mut bindings::file,
+        flags: c_uint,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: The VFS holds the directory's lock, for writing if a file may be created; all three belong to this file
+        // system.
+        to_int(unsafe { Self::try_atomic_open(dir, dentry, file, flags, mode) })
+    }
+
+    /// # Safety
+    ///
+    /// As `atomic_open` is called.
+    unsafe fn try_atomic_open(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        file: *mut bindings::file,
+        flags: c_uint,
+        mode: bindings::umode_t,
+    ) -> Result {
+        // SAFETY: By the caller's promise.
+        let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+        if this.is_bad() {
+            return Err(EIO);
+        }
+        // SAFETY: By the caller's promise.
+        unsafe {
+            if bindings::rust_fuse_d_in_lookup(dentry) {
+                let found = from_err_ptr(Self::lookup(dir, dentry, 0))?;
+                if !found.is_null() || name.inode().is_some() {
+                    return to_result(bindings::finish_no_open(file, found));
+                }
+            }
+            if flags & bindings::O_CREAT == 0 {
+                return to_result(bindings::finish_no_open(file, core::ptr::null_mut()));
+            }
+            (*file).f_mode |= bindings::RUST_FUSE_FMODE_CREATED;
+        }
+        let Some((found, data)) = T::create_open(this, name.name(), flags, mode.into())? else {
+            // SAFETY: By the caller's promise.
+            return unsafe {
+                to_result(Self::make_plain(dir, dentry, mode.into(), 0))?;
+                to_result(bindings::finish_no_open(file, core::ptr::null_mut()))
+            };
+        };
+        let inode = found.inode.ok_or(EIO)?;
+        // SAFETY: The dentry is negative, and its lookup has ended; the reference to the inode is handed over.
+        unsafe {
+            bindings::d_instantiate(dentry, ARef::into_raw(inode.clone()).as_ptr().cast());
+        }
+        name.set_valid_until(found.valid_until);
+        // SAFETY: The file is being opened.
+        unsafe { file::adopt::<T>(&inode, dentry, file, data) }
     }
 
     unsafe extern "C" fn create(

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{prelude::*, types::Opaque};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// An open file of the file system `T`.
 ///
@@ -91,7 +91,7 @@ impl<T: FileSystem> Mmap<'_, T> {
     /// `EINVAL` for a mapping that would be shared and writable.
     pub(crate) fn use_page_cache_read_only(self) -> Result {
         // SAFETY: Both are valid for the call.
-        kernel::error::to_result(unsafe {
+        to_result(unsafe {
             bindings::generic_file_readonly_mmap(self.file, self.vma)
         })
     }
@@ -180,7 +180,7 @@ impl<T: Operations> Wrap<T> {
             if inode.is_bad() {
                 return EIO.to_errno();
             }
-            kernel::error::to_result(bindings::generic_file_open(inode.as_raw(), file))
+            to_result(bindings::generic_file_open(inode.as_raw(), file))
                 .map_or_else(Error::to_errno, |()| {
                     set_data::<T>(file, T::open(inode, &Opening(&*file)))
                 })
@@ -247,7 +247,7 @@ impl<T: Operations> Wrap<T> {
     ) -> c_int {
         // SAFETY: The file is open.
         to_int(unsafe {
-            kernel::error::to_result(bindings::file_write_and_wait_range(file, start, end))
+            to_result(bindings::file_write_and_wait_range(file, start, end))
                 .and_then(|()| T::fsync(File::from_raw(file), datasync != 0))
         })
     }
@@ -258,6 +258,36 @@ impl<T: Operations> New<T> {
     pub(crate) fn set_file(&self) {
         self.set_file_ops(&Wrap::<T>::TABLE);
     }
+}
+
+/// Opens a file that was opened at the server already.
+///
+/// # Safety
+///
+/// `file` is being opened at `dentry`, which leads to `inode`.
+pub(super) unsafe fn adopt<T: Operations>(
+    inode: &Inode<T>,
+    dentry: *mut bindings::dentry,
+    file: *mut bindings::file,
+    data: KBox<T::File>,
+) -> Result {
+    unsafe extern "C" fn opened(_: *mut bindings::inode, _: *mut bindings::file) -> c_int {
+        0
+    }
+    // SAFETY: By the caller's promise.
+    let r = unsafe {
+        to_result(bindings::generic_file_open(inode.as_raw(), file)).and_then(|()| {
+            (*file).private_data = KBox::into_raw(data).cast();
+            to_result(bindings::finish_open(file, dentry, Some(opened)))
+        })
+    };
+    if r.is_err() {
+        // SAFETY: The file was not opened, so nothing else takes its data.
+        if let (flags, Some(data)) = unsafe { take_data::<T>(file) } {
+            T::release(inode, flags, data);
+        }
+    }
+    r
 }
 
 /// Wrappers of [`DirOperations`].

@@ -4,20 +4,11 @@
 
 use super::{send_detached, ForgetNode, Lookup, Request, Transport};
 use crate::{
-    ops::file::Release,
+    ops::{file::Release, names::EntryAndOpen},
     proto::{attr::EntryOut, file::OpenOut, ids::NodeId, opcode::Opcode},
     vfs::cred::Caller,
 };
 use kernel::{prelude::*, sync::Arc};
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// The answer to CREATE.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct EntryAndOpen {
-    entry: EntryOut,
-    open: OpenOut,
-}
 
 /// Reaps one request and gives it back to the pool. Runs in process context.
 pub(crate) fn reap(t: &Arc<dyn Transport>, request: KBox<Request>) {

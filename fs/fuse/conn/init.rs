@@ -98,8 +98,7 @@ impl Conn {
             | InitFlags::PARALLEL_DIROPS
             | InitFlags::AUTO_INVAL_DATA
             | InitFlags::NO_OPEN_SUPPORT
-            | InitFlags::NO_OPENDIR_SUPPORT
-            | InitFlags::DONT_MASK;
+            | InitFlags::NO_OPENDIR_SUPPORT;
         if self.dax().is_some() {
             flags = flags | InitFlags::MAP_ALIGNMENT;
             // Only where the answer makes a difference: a server may have to look up a flag for each file.

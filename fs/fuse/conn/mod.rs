@@ -37,6 +37,8 @@ pub(crate) struct Negotiated {
 /// Operations that the server said it does not have.
 #[derive(Default)]
 pub(crate) struct Missing {
+    /// CREATE: MKNOD and OPEN do it.
+    pub(crate) create: Flag,
     /// OPEN: files need none.
     pub(crate) open: Flag,
     /// OPENDIR: directories need none.

@@ -7,11 +7,13 @@ use crate::{
     proto::{
         attr::EntryOut,
         dir::{MkdirIn, MknodIn},
+        file::{CreateIn, OpenOut},
         ids::NodeId,
         opcode::Opcode,
     },
 };
 use kernel::prelude::*;
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// LOOKUP: what `name` in `parent` is. The answer with node id 0 says that it does not exist.
 pub(crate) struct Lookup<'a> {
@@ -99,6 +101,40 @@ impl<const DIR: bool> Operation for Remove<'_, DIR> {
     }
 
     fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.name(self.name)
+    }
+}
+
+/// CREATE: makes a regular file and opens it.
+pub(crate) struct Create<'a> {
+    /// The directory.
+    pub(crate) parent: NodeId,
+    /// The name.
+    pub(crate) name: &'a [u8],
+    /// Flags, mode and umask.
+    pub(crate) arg: CreateIn,
+}
+
+/// The answer to CREATE and TMPFILE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct EntryAndOpen {
+    /// The inode.
+    pub(crate) entry: EntryOut,
+    /// The open file.
+    pub(crate) open: OpenOut,
+}
+
+impl Operation for Create<'_> {
+    const OPCODE: Opcode = Opcode::CREATE;
+    type Reply = EntryAndOpen;
+
+    fn nodeid(&self) -> NodeId {
+        self.parent
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.put(&self.arg)?;
         args.name(self.name)
     }
 }

@@ -105,11 +105,7 @@ impl FileSystem for Virtiofs {
             }
         }
         mount.conn.init(sb)?;
-        let root = inode::root(sb);
-        if root.is_err() {
-            mount.conn.end();
-        }
-        root
+        inode::root(sb)
     }
 
     fn reconfigure(sb: &SuperBlock<Self>, options: &Options) -> Result {
