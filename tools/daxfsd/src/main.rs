@@ -21,6 +21,7 @@ mod sys;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{bail, ensure, Context, Result};
@@ -186,7 +187,7 @@ fn serve(args: &Args) -> Result<()> {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let start = std::time::Instant::now();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
         .format(move |buf, rec| {
@@ -205,7 +206,13 @@ fn main() -> Result<()> {
     sys::own_umask();
     let files = sys::raise_nofile();
     log::debug!("up to {files} open files");
-    serve(&args)
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("daxfsd: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[cfg(test)]

@@ -139,7 +139,8 @@ impl Device {
             body: &body,
             ext: &ext,
             data: if is_write {
-                rest.skip(args).take(len - args)
+                rest.skip(args)
+                    .take(job.hdr.len as usize - IN_HEADER - args)
             } else {
                 Pieces::default()
             },
@@ -157,9 +158,8 @@ impl Device {
         if too_long || (!is_write && job.chain.readable.truncated) {
             return Err(req.bad("wrong lengths"));
         }
-        match job.fault {
-            Some(Fault::Errno(_) | Fault::Empty) => return Ok(Reply::Bytes(Vec::new())),
-            _ => (),
+        if let Some(Fault::Errno(_) | Fault::Empty) = job.fault {
+            return Ok(Reply::Bytes(Vec::new()));
         }
         let reply =
             catch_unwind(AssertUnwindSafe(|| self.server.serve(&req))).unwrap_or_else(|_| {

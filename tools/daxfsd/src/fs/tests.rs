@@ -314,3 +314,40 @@ fn short_arguments_are_refused() {
     }
     assert_eq!(rig.call(9999, 1, &[]).err(), Some(Errno(libc::ENOSYS)));
 }
+
+#[test]
+fn nonsense_does_no_harm() {
+    let mut rig = Rig::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let strings: [&[u8]; 6] = [b"a.dax", b"sub", b"out", b"..", b"new", b"../secret/key"];
+    for _ in 0..20_000 {
+        let opcode = random(60) as u32;
+        // Device nodes and disk space of the machine that runs the tests are left alone.
+        if matches!(opcode, op::MKNOD | op::FALLOCATE | op::DESTROY) {
+            continue;
+        }
+        let mut body: Vec<u8> = Vec::new();
+        for _ in 0..random(12) {
+            let word = match random(4) {
+                0 => random(u64::MAX),
+                1 => random(1 << 32),
+                _ => random(9),
+            };
+            body.extend_from_slice(&word.to_le_bytes());
+        }
+        for _ in 0..random(3) {
+            body.extend_from_slice(strings[random(6) as usize]);
+            body.push(0);
+        }
+        let _ = rig.call(opcode, random(7), &body);
+    }
+    assert_eq!(std::fs::read(rig.path("secret/key")).unwrap(), b"x");
+    assert_eq!(std::fs::read_dir(rig.path("secret")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(rig.path("")).unwrap().count(), 2);
+}
