@@ -131,7 +131,8 @@ def make(path, top, cache, modules, env, script, tests=None):
         if applet not in ("busybox", "timeout"):
             image.symlink("busybox", f"bin/{applet}")
     image.data("bin/timeout", TIMEOUT, 0o755)
-    image.copy(compiled(cache, guest / "ctl.c", "-static"), "bin/ctl", 0o755)
+    for program in ("ctl", "mapwrite"):
+        image.copy(compiled(cache, guest / f"{program}.c", "-static"), f"bin/{program}", 0o755)
     image.copy(guest / "init", "init", 0o755)
     image.data("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     image.data("etc/group", "root:x:0:\nnogroup:x:65534:\n")

@@ -33,7 +33,7 @@ class Share:
         self.log = Path(out) / f"{server}-{self.name}.log"
         if server == "daxfsd":
             command = [daxfsd, "--shared-dir", str(self.folder), "--socket", self.socket, "--control", self.control,
-                       "--tag", self.tag, "--window", str(self.window), "--queues", str(self.queues)]
+                       "--keep", "--tag", self.tag, "--window", str(self.window), "--queues", str(self.queues)]
         else:
             command = ["/usr/libexec/virtiofsd", "--shared-dir", str(self.folder), "--socket-path", self.socket,
                        "--sandbox", "none", "--cache", "auto"]

@@ -11,7 +11,10 @@ m=$dir/m
 lies() {
 	ctl host "$1" 'mkdir -p sub; touch sub/a; head -c 8192 /dev/zero >file; rm -rf new'
 	mount_tag "$1" "$m" "$2" || return
-	ctl "$1" fault "$3" 1 "$4" >/dev/null || return
+	# What was just fetched is believed for a second.
+	[ "$3" != GETATTR ] || sleep 1.2
+	# More than one: reading ahead fails in silence and is tried again.
+	ctl "$1" fault "$3" 100 "$4" >/dev/null || return
 	got=$($vtool $5 "$m/$6")
 	ctl "$1" faults clear >/dev/null
 	# What the fault hid may have been done by the server all the same.

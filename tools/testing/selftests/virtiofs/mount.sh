@@ -63,7 +63,15 @@ check "wrong tag: EINVAL, logged" refused EINVAL "nosuchtag.*not found" nosuchta
 check "wrong option: EINVAL, logged" refused EINVAL "nosuchoption" nodax nosuchoption
 check "wrong option with a value: EINVAL, logged" refused EINVAL "nosuchoption" nodax nosuchoption=1
 check "wrong dax mode: EINVAL, logged" refused EINVAL "(dax.*sometimes|bad value for .?dax)" nodax dax=sometimes
-check "no source: EINVAL, logged" refused EINVAL "no source" "(null)"
+check "no source: EINVAL, logged" refused EINVAL "no (source|tag)" "(null)"
+
+sysfs() {
+	want=$(for t in $TAGS; do
+		[ "$t" = emptytag ] || [ "$MODULE$t" = csmall ] || echo "$t"
+	done | sort)
+	same "tags in /sys/fs/virtiofs" "$want" "$(cat /sys/fs/virtiofs/*/tag 2>/dev/null | sort)"
+}
+check "every tag is in /sys/fs/virtiofs" sysfs
 
 second_mount() {
 	mount_tag nodax "$m" && mkdir -p "$dir/m2" || return
