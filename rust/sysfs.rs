@@ -103,9 +103,8 @@ impl<T: Entry> Set<T> {
             GFP_KERNEL,
         )?;
         // SAFETY: The name is static; the table lives as long as the set.
-        let kset = unsafe {
-            bindings::kset_create_and_add(name.as_char_ptr(), &*ops, bindings::fs_kobj)
-        };
+        let kset =
+            unsafe { bindings::kset_create_and_add(name.as_char_ptr(), &*ops, bindings::fs_kobj) };
         // INVARIANT: Just made.
         Ok(Self {
             kset: NonNull::new(kset).ok_or(ENOMEM)?,

@@ -134,10 +134,7 @@ impl crate::vfs::dir::Operations for Virtiofs {
                 &Mkdir {
                     parent,
                     name,
-                    arg: MkdirIn {
-                        mode,
-                        umask,
-                    },
+                    arg: MkdirIn { mode, umask },
                 },
             ),
         };
@@ -324,4 +321,3 @@ pub(crate) fn fsync_in(file: &File<Virtiofs>, datasync: bool) -> FsyncIn {
         padding: 0,
     }
 }
-

@@ -91,7 +91,10 @@ fn fetch(
         },
     };
     let flow = Flow::FromServer(len as u32);
-    let ((), payload, got) = inode.sb().data().call_with(inode.sb(), &op, payload, flow)?;
+    let ((), payload, got) = inode
+        .sb()
+        .data()
+        .call_with(inode.sb(), &op, payload, flow)?;
     Ok((payload, got))
 }
 
@@ -368,4 +371,3 @@ impl crate::vfs::mapping::Operations for Virtiofs {
         let _ = fill(inode, file, folios);
     }
 }
-

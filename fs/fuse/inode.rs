@@ -128,7 +128,10 @@ impl Entry {
         let lookup = conn.lookup_ref(out.nodeid, node);
         if out.nodeid == NodeId::ROOT || !attr_is_sane(&out.attr) {
             if crate::vfs::ratelimit() {
-                pr_err!("the server answers with an impossible inode {}\n", out.nodeid.get());
+                pr_err!(
+                    "the server answers with an impossible inode {}\n",
+                    out.nodeid.get()
+                );
             }
             return Err(EIO);
         }

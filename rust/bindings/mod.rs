@@ -6,7 +6,13 @@
 //! has the same layout, as both come from the same headers and flags; the two are converted by pointer casts in the
 //! abstraction that needs both.
 
-#![allow(warnings, clippy::all, unsafe_op_in_unsafe_fn, missing_docs, rustdoc::all)]
+#![allow(
+    warnings,
+    clippy::all,
+    unsafe_op_in_unsafe_fn,
+    missing_docs,
+    rustdoc::all
+)]
 
 use kernel::ffi;
 use pin_init::MaybeZeroable;

@@ -7,7 +7,7 @@
 use super::device::Window;
 use crate::{
     bindings,
-    vfs::{iter, inode::Locked, to_int, FileSystem, Inode},
+    vfs::{inode::Locked, iter, to_int, FileSystem, Inode},
 };
 use core::marker::PhantomData;
 use kernel::{prelude::*, sync::Arc};
@@ -77,27 +77,29 @@ impl<T: Operations> Wrap<T> {
         };
         // SAFETY: The inode belongs to this file system.
         let inode = unsafe { Inode::<T>::from_raw(inode) };
-        to_int(T::extent(inode, pos as u64, len as u64, access).map(|extent| {
-            // SAFETY: `iomap` is ours to fill. The window outlives the super block, and with it this operation.
-            unsafe {
-                (*iomap).offset = pos;
-                (*iomap).flags = 0;
-                (*iomap).bdev = core::ptr::null_mut();
-                match extent {
-                    Extent::Window { window, addr, len } => {
-                        (*iomap).dax_dev = window.as_raw();
-                        (*iomap).type_ = bindings::IOMAP_MAPPED as u16;
-                        (*iomap).addr = addr;
-                        (*iomap).length = len;
-                    }
-                    Extent::Hole { len } => {
-                        (*iomap).type_ = bindings::IOMAP_HOLE as u16;
-                        (*iomap).addr = u64::MAX;
-                        (*iomap).length = len;
+        to_int(
+            T::extent(inode, pos as u64, len as u64, access).map(|extent| {
+                // SAFETY: `iomap` is ours to fill. The window outlives the super block, and with it this operation.
+                unsafe {
+                    (*iomap).offset = pos;
+                    (*iomap).flags = 0;
+                    (*iomap).bdev = core::ptr::null_mut();
+                    match extent {
+                        Extent::Window { window, addr, len } => {
+                            (*iomap).dax_dev = window.as_raw();
+                            (*iomap).type_ = bindings::IOMAP_MAPPED as u16;
+                            (*iomap).addr = addr;
+                            (*iomap).length = len;
+                        }
+                        Extent::Hole { len } => {
+                            (*iomap).type_ = bindings::IOMAP_HOLE as u16;
+                            (*iomap).addr = u64::MAX;
+                            (*iomap).length = len;
+                        }
                     }
                 }
-            }
-        }))
+            }),
+        )
     }
 }
 

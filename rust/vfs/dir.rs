@@ -7,9 +7,7 @@
 
 use super::{
     dentry::Dentry,
-    err_ptr,
-    file,
-    from_err_ptr,
+    err_ptr, file, from_err_ptr,
     inode::{self, New},
     time::Moment,
     to_int, FileSystem, Inode,
@@ -43,7 +41,9 @@ pub(crate) enum Node {
 }
 
 /// Operations on directories.
-pub(crate) trait Operations: inode::Operations + file::Operations + file::DirOperations {
+pub(crate) trait Operations:
+    inode::Operations + file::Operations + file::DirOperations
+{
     /// Finds `name`.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>>;
     /// Creates `name`.
@@ -102,10 +102,7 @@ impl<T: Operations> Wrap<T> {
     /// # Safety
     ///
     /// `dentry` is in lookup or negative, of this file system, with its parent locked.
-    unsafe fn splice(
-        dentry: *mut bindings::dentry,
-        found: Found<T>,
-    ) -> *mut bindings::dentry {
+    unsafe fn splice(dentry: *mut bindings::dentry, found: Found<T>) -> *mut bindings::dentry {
         let inode = found
             .inode
             .map_or(core::ptr::null_mut(), |i| ARef::into_raw(i).as_ptr().cast());
@@ -263,10 +260,7 @@ impl<T: Operations> Wrap<T> {
         unsafe { Self::make(dir, dentry, Node::Directory { mode: mode.into() }) }
     }
 
-    unsafe extern "C" fn unlink(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-    ) -> c_int {
+    unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: The VFS holds the locks of directory and victim.
         unsafe { Self::remove(dir, dentry, T::unlink) }
     }
@@ -327,13 +321,11 @@ impl<'a> Emitter<'a> {
             return false;
         };
         // SAFETY: The name is readable for `len` bytes.
-        let taken = unsafe {
-            bindings::rust_fuse_dir_emit(self.0, name.as_ptr().cast(), len, ino, kind)
-        };
+        let taken =
+            unsafe { bindings::rust_fuse_dir_emit(self.0, name.as_ptr().cast(), len, ino, kind) };
         if taken {
             self.0.pos = next as i64;
         }
         taken
     }
 }
-

@@ -162,7 +162,9 @@ impl<T: FileSystem> Inode<T> {
     /// Sets the size. Callers serialise among themselves with the private data's lock.
     pub(crate) fn set_size(&self, size: u64) {
         // SAFETY: The inode is valid; sizes from a server are cut to what `loff_t` holds.
-        unsafe { bindings::rust_fuse_i_size_write(self.as_raw(), size.min(i64::MAX as u64) as i64) };
+        unsafe {
+            bindings::rust_fuse_i_size_write(self.as_raw(), size.min(i64::MAX as u64) as i64)
+        };
     }
 
     /// Modification time: seconds and nanoseconds.
@@ -180,7 +182,8 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: The inode is valid. These fields are read without a lock everywhere; each store is whole.
         unsafe {
             (*inode).i_ino = a.ino;
-            (*inode).i_mode = ((*inode).i_mode & bindings::S_IFMT as u16) | (a.mode & 0o7777) as u16;
+            (*inode).i_mode =
+                ((*inode).i_mode & bindings::S_IFMT as u16) | (a.mode & 0o7777) as u16;
             bindings::set_nlink(inode, a.nlink);
             bindings::rust_fuse_i_uid_write(inode, a.uid);
             bindings::rust_fuse_i_gid_write(inode, a.gid);
@@ -249,9 +252,8 @@ impl<T: FileSystem> Inode<T> {
     /// `EINTR` on a fatal signal.
     pub(crate) fn invalidate_lock_shared_killable(&self) -> Result<Locked<'_, T>> {
         // SAFETY: The inode is valid.
-        if unsafe {
-            bindings::rust_fuse_filemap_invalidate_lock_shared_killable(self.as_raw())
-        } != 0
+        if unsafe { bindings::rust_fuse_filemap_invalidate_lock_shared_killable(self.as_raw()) }
+            != 0
         {
             return Err(EINTR);
         }
@@ -549,15 +551,25 @@ impl Change<'_> {
     /// New access time, and whether it was given (else it is the present).
     pub(crate) fn atime(&self) -> Option<(i64, u32, bool)> {
         let t = &self.attr.ia_atime;
-        self.has(bindings::ATTR_ATIME)
-            .then(|| (t.tv_sec, t.tv_nsec as u32, self.has(bindings::ATTR_ATIME_SET)))
+        self.has(bindings::ATTR_ATIME).then(|| {
+            (
+                t.tv_sec,
+                t.tv_nsec as u32,
+                self.has(bindings::ATTR_ATIME_SET),
+            )
+        })
     }
 
     /// New modification time, as [`Self::atime`].
     pub(crate) fn mtime(&self) -> Option<(i64, u32, bool)> {
         let t = &self.attr.ia_mtime;
-        self.has(bindings::ATTR_MTIME)
-            .then(|| (t.tv_sec, t.tv_nsec as u32, self.has(bindings::ATTR_MTIME_SET)))
+        self.has(bindings::ATTR_MTIME).then(|| {
+            (
+                t.tv_sec,
+                t.tv_nsec as u32,
+                self.has(bindings::ATTR_MTIME_SET),
+            )
+        })
     }
 
     /// The open file that the change came through.
@@ -670,4 +682,3 @@ impl<T: Operations> New<T> {
         self.set_inode_ops(&Wrap::<T>::TABLE);
     }
 }
-

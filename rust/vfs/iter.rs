@@ -103,9 +103,8 @@ impl<T: FileSystem> Read<'_, T> {
         let mut done = 0;
         for chunk in pages.chunks(len) {
             // SAFETY: The iterator is a valid destination; the chunk is readable memory of our own.
-            let n = unsafe {
-                bindings::_copy_to_iter(chunk.as_ptr().cast(), chunk.len(), self.iter)
-            };
+            let n =
+                unsafe { bindings::_copy_to_iter(chunk.as_ptr().cast(), chunk.len(), self.iter) };
             done += n;
             if n < chunk.len() {
                 break;

@@ -31,7 +31,9 @@ impl Pages {
             // SAFETY: May sleep, as the caller may.
             let page = unsafe { bindings::rust_fuse_alloc_page() };
             // INVARIANT: Just allocated.
-            pages.0.push(NonNull::new(page).ok_or(ENOMEM)?, GFP_KERNEL)?;
+            pages
+                .0
+                .push(NonNull::new(page).ok_or(ENOMEM)?, GFP_KERNEL)?;
         }
         Ok(pages)
     }

@@ -240,6 +240,9 @@ impl<T: FileSystem> Ops<T> {
                 NonNull::new_unchecked(seq),
             )
         };
-        to_int(T::show_options(sb.data(), &mut OptionWriter(seq, PhantomData)))
+        to_int(T::show_options(
+            sb.data(),
+            &mut OptionWriter(seq, PhantomData),
+        ))
     }
 }

@@ -46,7 +46,10 @@ impl<'a> Args<'a> {
     ///
     /// `ENAMETOOLONG` when they do not fit: only names vary in length.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result {
-        let end = self.used.checked_add(bytes.len()).ok_or(errno::enametoolong())?;
+        let end = self
+            .used
+            .checked_add(bytes.len())
+            .ok_or(errno::enametoolong())?;
         self.room
             .get_mut(self.used..end)
             .ok_or(errno::enametoolong())?

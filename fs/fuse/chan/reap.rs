@@ -65,9 +65,17 @@ fn forget(t: &Arc<dyn Transport>, nodeid: NodeId) {
 
 fn release(t: &Arc<dyn Transport>, opcode: Opcode, nodeid: NodeId, open: &OpenOut) {
     let sent = if opcode == Opcode::RELEASE {
-        send_detached(&**t, Caller::default(), &Release::<false>::new(nodeid, open.fh, 0))
+        send_detached(
+            &**t,
+            Caller::default(),
+            &Release::<false>::new(nodeid, open.fh, 0),
+        )
     } else {
-        send_detached(&**t, Caller::default(), &Release::<true>::new(nodeid, open.fh, 0))
+        send_detached(
+            &**t,
+            Caller::default(),
+            &Release::<true>::new(nodeid, open.fh, 0),
+        )
     };
     if sent.is_err() {
         pr_warn!("no memory to release a file that nobody waited for\n");

@@ -152,7 +152,13 @@ impl Request {
     }
 
     /// Prepares a message that has no answer.
-    pub(super) fn prepare_forget(&mut self, opcode: Opcode, unique: Unique, nodeid: NodeId, encode: impl FnOnce(&mut Args<'_>) -> Result) -> Result {
+    pub(super) fn prepare_forget(
+        &mut self,
+        opcode: Opcode,
+        unique: Unique,
+        nodeid: NodeId,
+        encode: impl FnOnce(&mut Args<'_>) -> Result,
+    ) -> Result {
         let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
         let mut args = Args::new(room);
         encode(&mut args)?;

@@ -6,8 +6,8 @@
 
 use super::{Conn, DaxMode, Negotiated};
 use crate::{
-    errno,
     dax::ranges::RANGE_SHIFT,
+    errno,
     ops::mount::Init,
     proto::{flags::InitFlags, init::InitIn, KERNEL_MINOR_VERSION, KERNEL_VERSION},
     vfs::{FileSystem, SuperBlock},

@@ -8,9 +8,9 @@ pub(crate) mod options;
 pub(crate) use options::DaxMode;
 
 use crate::{
-    errno,
     chan::{self, Flow, ForgetNode, Operation, Payload, Transport},
     dax::Dax,
+    errno,
     proto::flags::InitFlags,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
@@ -86,10 +86,7 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// Makes a connection that is not negotiated yet.
-    pub(crate) fn new(
-        transport: Arc<dyn Transport>,
-        dax_mode: DaxMode,
-    ) -> Self {
+    pub(crate) fn new(transport: Arc<dyn Transport>, dax_mode: DaxMode) -> Self {
         Self {
             transport,
             dax_mode,

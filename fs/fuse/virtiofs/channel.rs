@@ -11,8 +11,8 @@
 
 use super::Registry;
 use crate::{
-    errno,
     chan::{self, forget::ForgetList, reap, ForgetNode, Pool, Request, Transport},
+    errno,
     sync::{irqlock::new_irqlock, IrqLock},
     virtio::{device::Device, Handler, Layout, Queues, VirtQueue},
 };
@@ -164,7 +164,8 @@ impl Channel {
             dev_err!(dev, "request queue of {} entries is too small\n", size);
             return Err(EINVAL);
         }
-        this.max_pages.store(MAX_PAGES.min(size - OVERHEAD), Relaxed);
+        this.max_pages
+            .store(MAX_PAGES.min(size - OVERHEAD), Relaxed);
         this.queues.populate(queues);
         Ok(this)
     }
@@ -259,9 +260,9 @@ impl Channel {
             let filled = forgets.list.fill(&mut request, self.pool.next_unique());
             drop(forgets);
             let mut ring = queue.lock();
-            let sent = filled.map_err(|_| None).and_then(|()| {
-                ring.add(request).map_err(|(request, _)| Some(request))
-            });
+            let sent = filled
+                .map_err(|_| None)
+                .and_then(|()| ring.add(request).map_err(|(request, _)| Some(request)));
             let kick = ring.kick_prepare();
             drop(ring);
             if kick {

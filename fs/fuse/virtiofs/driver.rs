@@ -6,8 +6,8 @@
 
 use super::{channel::Channel, registry::Tag, Registry};
 use crate::{
-    sysfs,
     dax_core::device::Window,
+    sysfs,
     virtio::{device::Device, DeviceId, Driver},
 };
 use kernel::{device::Core, prelude::*, str::CStr, sync::Arc};
@@ -119,7 +119,10 @@ fn read_tag(dev: &Device<Core<'_>>) -> Result<KVec<u8>> {
     let len = raw.iter().position(|b| *b == 0).unwrap_or(TAG_LEN);
     let tag = raw.get(..len).unwrap_or(&[]);
     if tag.is_empty() {
-        dev_err!(dev, "the device's tag is empty: give it a tag to mount it\n");
+        dev_err!(
+            dev,
+            "the device's tag is empty: give it a tag to mount it\n"
+        );
         return Err(EINVAL);
     }
     if tag.contains(&b'\n') {

@@ -66,7 +66,9 @@ impl FileSystem for Virtiofs {
         source: Option<&CStr>,
     ) -> Result<Arc<Mount>> {
         let Some(tag) = source else {
-            pr_err!("virtiofs: no source: give the tag of a device, as in mount -t virtiofs TAG DIR\n");
+            pr_err!(
+                "virtiofs: no source: give the tag of a device, as in mount -t virtiofs TAG DIR\n"
+            );
             return Err(EINVAL);
         };
         let Some(instance) = context.0.find(tag.to_bytes()) else {
@@ -98,7 +100,9 @@ impl FileSystem for Virtiofs {
                     mount.registry.clone(),
                 )?),
                 None if options.dax == DaxMode::Always => {
-                    pr_err!("virtiofs: dax=always, but the device has no window that can be used\n");
+                    pr_err!(
+                        "virtiofs: dax=always, but the device has no window that can be used\n"
+                    );
                     return Err(EINVAL);
                 }
                 None => (),
@@ -189,7 +193,10 @@ impl Conn {
         if let Err(failed) = crate::chan::call(t, Caller::default(), &Destroy) {
             let quiet = [errno::enosys(), errno::enotconn()];
             if !quiet.contains(&failed.error) {
-                pr_warn!("virtiofs: the server did not end the session: {:?}\n", failed.error);
+                pr_warn!(
+                    "virtiofs: the server did not end the session: {:?}\n",
+                    failed.error
+                );
             }
         }
         t.pool().end_session();
