@@ -22,4 +22,8 @@ type __kernel_size_t = usize;
 type __kernel_ssize_t = isize;
 type __kernel_ptrdiff_t = isize;
 
-include!("generated.rs");
+// `RUST_FUSE_OBJ` is the build folder; Kbuild sets it.
+include!(concat!(
+    env!("RUST_FUSE_OBJ"),
+    "/rust/bindings/generated.rs"
+));

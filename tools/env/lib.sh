@@ -17,16 +17,16 @@ step() {
 	local name=$1 estimate=$2 log=$3 start=$SECONDS pid rc t
 	shift 3
 	mkdir -p "$(dirname "$log")"
-	say "$name (about $(fmt "$estimate")) ..."
+	say "$name (about $(fmt_time "$estimate")) ..."
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 1
 		t=$((SECONDS - start))
 		if [ -t 2 ]; then
-			printf '\r  %s of about %s   ' "$(fmt $t)" "$(fmt "$estimate")" >&2
+			printf '\r  %s of about %s   ' "$(fmt_time $t)" "$(fmt_time "$estimate")" >&2
 		elif [ $((t % 60)) = 0 ] && [ $t -gt 0 ]; then
-			say "  $name: $(fmt $t) of about $(fmt "$estimate")"
+			say "  $name: $(fmt_time $t) of about $(fmt_time "$estimate")"
 		fi
 	done
 	[ -t 2 ] && printf '\r\033[K' >&2
@@ -35,10 +35,10 @@ step() {
 		tail -n 30 "$log" >&2
 		die "$name failed (exit $rc)" "the whole output is in $log"
 	fi
-	say "$name: done in $(fmt $((SECONDS - start)))"
+	say "$name: done in $(fmt_time $((SECONDS - start)))"
 }
 
-fmt() { if [ "$1" -ge 90 ]; then echo "$((($1 + 30) / 60)) min"; else echo "$1 s"; fi; }
+fmt_time() { if [ "$1" -ge 90 ]; then echo "$((($1 + 30) / 60)) min"; else echo "$1 s"; fi; }
 
 # One set-up at a time in a cache folder.
 lock_cache() {
