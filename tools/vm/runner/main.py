@@ -97,10 +97,9 @@ def boot(o, out, sock, kdir, shares, script, tests):
     machine = qemu.Machine(o.transport, o.smp, o.memory, kdir / "arch/x86/boot/bzImage", out / "initrd.cpio", out, sock)
     machine.ports(o.shell)
     shared = "stock" if o.server == "virtiofsd" else shares[0].name
-    watcher = None
-    process = None
+    watcher = process = None
     try:
-        for n, s in enumerate(shares):
+        for s in shares:
             s.start(o.server, out, sock, os.environ.get("RUST_FUSE_DAXFSD"), o.share if s.name == shared else None)
         for n, s in enumerate(shares):
             s.wait_ready()
@@ -149,9 +148,11 @@ def verdict(o, out, watcher, wanted):
         counts[2] += s
         if f:
             print(f"FAILED: {test.name}\n{ktap.failure_text(test)}")
-    if watcher.timed_out:
+    if watcher.timed_out and watcher.up:
         failure(f"the guest was ended after the time limit of {o.timeout} s")
-    elif watcher.exit is None and not o.shell:
+    elif not watcher.up:
+        failure(f"the guest does not come up:\n{watcher.tail('console.log', 25)}\n{watcher.tail('qemu.log', 5)}")
+    elif watcher.exit is None:
         failure(f"the guest died; end of its log:\n{watcher.tail('console.log', 25)}\n{watcher.tail('qemu.log', 5)}")
     elif watcher.exit not in (0, None) and not (wanted and counts[1]):
         failure(f"the guest's script ended with {watcher.exit}")
@@ -201,6 +202,11 @@ def main():
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vm.", dir="/tmp") as sock:
         watcher = boot(o, out, sock, kdir, shares, script, tests)
+        if not watcher.up and not watcher.timed_out:
+            # Seen before the first line of the log, and so before any module; see CPU in qemu.py.
+            say("the guest did not come up: once more")
+            (out / "guest.out").unlink(missing_ok=True)
+            watcher = boot(o, out, sock, kdir, shares, script, tests)
     (out / "initrd.cpio").unlink(missing_ok=True)
     if not o.keep:
         shutil.rmtree(out / "share", ignore_errors=True)

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+# A guest that has not reported by then never will; kmemleak makes booting slow.
+BOOT_LIMIT = 60
 MARK = re.compile(r"ksft-(begin|case) (.*)$")
 
 
@@ -53,6 +55,7 @@ class Tail:
 class Watcher:
     def __init__(self, process, out, options):
         self.process, self.out, self.options = process, out, options
+        self.up = False
         self.exit, self.timed_out, self.complaints = None, False, []
         self.guest, self.console = Tail(out / "guest.out"), Tail(out / "console.log")
         self.start = time.monotonic()
@@ -61,8 +64,9 @@ class Watcher:
         end = self.start + self.options.timeout
         while self.process.poll() is None:
             self.look()
-            if time.monotonic() > end:
-                self.timed_out = True
+            booted = self.up or time.monotonic() < self.start + BOOT_LIMIT * (3 if self.options.kmemleak else 1)
+            if not booted or time.monotonic() > end:
+                self.timed_out = booted
                 self.process.kill()
                 self.process.wait()
             time.sleep(0.1)
@@ -77,12 +81,13 @@ class Watcher:
         for line in self.guest.lines():
             if line.startswith("# vm: "):
                 text = line[6:]
+                self.up = True
                 if text.startswith("exit "):
                     self.exit = int(text[5:])
                 elif text.startswith("kmemleak: "):
                     if "unreferenced object" in text:
                         self.complaints.append("kmemleak found a leak: see guest.out")
-                elif text != "shell":
+                elif text not in ("up", "shell"):
                     self.complaints.append(text)
             elif not tests:
                 print(line, flush=True)

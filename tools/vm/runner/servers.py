@@ -30,6 +30,8 @@ class Share:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.socket = f"{sock}/{self.name}.sock"
         self.control = f"{sock}/{self.name}.ctl"
+        for path in (self.socket, self.control):
+            Path(path).unlink(missing_ok=True)
         self.log = Path(out) / f"{server}-{self.name}.log"
         if server == "daxfsd":
             command = [daxfsd, "--shared-dir", str(self.folder), "--socket", self.socket, "--control", self.control,
