@@ -5,11 +5,12 @@
 //! Takes no locks of its own; the VFS holds the directory's inode lock.
 
 use crate::{
+    attr,
     chan::{Flow, ForgetNode, Operation, Payload},
     conn::tolerate_missing,
     errno,
     file::FileData,
-    inode::{self, Entry, Inode},
+    inode::{Entry, Inode},
     ops::{
         file::{Fsync, Open, Read, Release},
         names::{Create, Lookup, Mkdir, Mknod, Remove},
@@ -76,7 +77,7 @@ pub(crate) fn revalidate(
     match entry(dir, &op) {
         Ok(Some(found)) if found.is(inode) => {
             let until = found.valid_until();
-            found.refresh(inode)?;
+            found.refresh(inode);
             dentry.set_valid_until(until);
             Ok(true)
         }
@@ -138,7 +139,7 @@ impl crate::vfs::dir::Operations for Virtiofs {
                 },
             ),
         };
-        inode::expire_attr(dir);
+        attr::expire(dir);
         let made = made?.ok_or(EIO)?;
         Ok(Found {
             valid_until: made.valid_until(),
@@ -177,7 +178,7 @@ impl crate::vfs::dir::Operations for Virtiofs {
             }
             Err(e) => return Err(e),
         };
-        inode::expire_attr(dir);
+        attr::expire(dir);
         data.opened(&out.open);
         let made = Entry::new(conn, out.entry, node, version)
             .and_then(|made| made.ok_or(EIO))
@@ -220,8 +221,8 @@ fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) -> Result {
         },
     )?;
     victim.drop_link();
-    inode::expire_attr(dir);
-    inode::expire_attr(victim);
+    attr::expire(dir);
+    attr::expire(victim);
     Ok(())
 }
 

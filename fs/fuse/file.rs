@@ -6,12 +6,13 @@
 //! drop the cached pages that they cover. Locks: the inode lock for writing around a write; nothing around a read.
 
 use crate::{
+    attr,
     chan::{Flow, Payload},
     conn::{tolerate_missing, Conn},
     dax,
     dir::fsync_in,
     errno,
-    inode::{self, Inode},
+    inode::Inode,
     ops::file::{Flush, Fsync, Open, Read, Release, Write},
     proto::{
         file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
@@ -193,7 +194,7 @@ fn write_once(io: &mut iter::Write<'_, Virtiofs>, n: usize) -> Result<usize> {
     io.revert(taken - written);
     let end = pos + written as u64;
     let inode = io.file().inode();
-    inode::extend(inode, end);
+    attr::extend(inode, end);
     if !inode.is_dax() {
         // A page that is in use stays, and is read again by AUTO_INVAL_DATA.
         let _ = inode.invalidate_pages(pos, written as u64);

@@ -9,7 +9,7 @@
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`dir`], [`mod@file`], [`dax`] (the window),
+//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`mod@file`], [`dax`] (the window),
 //!    [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
@@ -37,6 +37,8 @@ mod vfs;
 #[path = "../../rust/virtio/mod.rs"]
 mod virtio;
 
+#[deny(unsafe_code)]
+mod attr;
 #[deny(unsafe_code)]
 mod chan;
 #[deny(unsafe_code)]

@@ -225,6 +225,13 @@ impl<T: FileSystem> Inode<T> {
         Ok(Locked::new(self, bindings::rust_fuse_inode_unlock))
     }
 
+    /// Takes the inode lock for writing if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_, T>> {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::rust_fuse_inode_trylock(self.as_raw()) }
+            .then(|| Locked::new(self, bindings::rust_fuse_inode_unlock))
+    }
+
     /// Takes the inode lock for reading.
     ///
     /// # Errors

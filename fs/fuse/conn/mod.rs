@@ -161,6 +161,15 @@ impl Conn {
         Ok(chan::call(&*self.transport, Caller::current(sb), op)?)
     }
 
+    /// As [`Self::call`], telling an error of the server from one that leaves open what it did.
+    pub(crate) fn try_call<T: FileSystem, O: Operation>(
+        &self,
+        sb: &SuperBlock<T>,
+        op: &O,
+    ) -> Result<O::Reply, chan::Failed> {
+        chan::call(&*self.transport, Caller::current(sb), op)
+    }
+
     /// As [`Self::call`], with a payload; see [`chan::call_with`].
     pub(crate) fn call_with<T: FileSystem, O: Operation>(
         &self,

@@ -11,8 +11,9 @@ use super::{
     Dax,
 };
 use crate::{
+    attr,
     dax_core::fault::{Fault, Operations, Outcome},
-    inode::{self, Inode},
+    inode::Inode,
     virtiofs::Virtiofs,
 };
 use kernel::prelude::*;
@@ -49,7 +50,7 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
                 drop(lock);
                 if fault.write() {
                     // What is stored from now on changes the host's times without a request that would say so.
-                    inode::expire_attr(inode);
+                    attr::expire(inode);
                 }
                 return Ok(outcome);
             }

@@ -10,9 +10,10 @@ use super::{
     ranges::{RANGE_SHIFT, RANGE_SIZE},
 };
 use crate::{
+    attr,
     dax_core::iomap::{self, Access, Extent},
     file::{read_direct, write_direct},
-    inode::{self, Inode},
+    inode::Inode,
     vfs::{
         inode::Locked,
         iter::{Io, Read, Write},
@@ -87,7 +88,7 @@ pub(crate) fn write(io: &mut Write<'_, Virtiofs>, lock: &Locked<'_, Virtiofs>) -
     let inode = io.file().inode();
     let done = each_range(io, lock, write_direct)?;
     // The host's times have changed without a request that would say so.
-    inode::expire_attr(inode);
+    attr::expire(inode);
     Ok(done)
 }
 

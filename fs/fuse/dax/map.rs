@@ -19,6 +19,18 @@ pub(crate) struct Tree {
     pub(super) ranges: RBTree<u64, RangeId>,
 }
 
+impl Tree {
+    pub(super) fn new() -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                next: None,
+                ranges: RBTree::new(),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}
+
 /// The map of one inode.
 #[pin_data]
 pub(crate) struct Map {
@@ -47,17 +59,8 @@ impl Map {
 
     /// Takes memory for an entry.
     pub(super) fn room(&self) -> Result<Room> {
-        let tree = if self.tree.lock().is_none() {
-            Some(KBox::new(
-                Tree {
-                    next: None,
-                    ranges: RBTree::new(),
-                },
-                GFP_KERNEL,
-            )?)
-        } else {
-            None
-        };
+        let missing = self.tree.lock().is_none();
+        let tree = if missing { Some(Tree::new()?) } else { None };
         Ok(Room {
             tree,
             node: RBTreeNodeReservation::new(GFP_KERNEL)?,
@@ -88,6 +91,22 @@ impl Map {
                 tree.ranges.remove(&index);
             }
         }
+    }
+
+    /// Takes the parts from `index` on into `into`, which must be empty.
+    pub(super) fn take_from(&self, index: u64, mut into: KBox<Tree>) -> KBox<Tree> {
+        let mut slot = self.tree.lock();
+        let mut cursor = match &mut *slot {
+            Some(tree) => tree.ranges.cursor_lower_bound_mut(&index),
+            None => None,
+        };
+        while let Some(at) = cursor {
+            let (next, node) = at.remove_current();
+            into.ranges.insert(node);
+            // Removal leaves the cursor at the next one or, at the end, at the one before.
+            cursor = next.filter(|c| *c.current().0 >= index);
+        }
+        into
     }
 
     /// Takes everything, when the inode leaves memory.

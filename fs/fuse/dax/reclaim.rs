@@ -97,13 +97,28 @@ impl Dax {
 
     /// Takes over the ranges of an inode that leaves memory; they are unmapped later, in batches.
     pub(crate) fn evict(self: &Arc<Self>, inode: &crate::inode::Inode) {
-        if let Some(mut tree) = inode.data().ranges.take() {
-            let mut stale = self.stale.lock();
-            tree.next = stale.head.take();
-            stale.head = Some(tree);
-            drop(stale);
-            let _ = self.registry.work().enqueue(self.clone());
+        if let Some(tree) = inode.data().ranges.take() {
+            self.unmap_later(tree);
         }
+    }
+
+    /// Takes over the ranges that lie wholly behind the end of a file that was made shorter.
+    pub(crate) fn drop_behind(self: &Arc<Self>, inode: &crate::inode::Inode, size: u64) {
+        // Without memory they stay where they are, and are reclaimed like others.
+        if let Ok(room) = Tree::new() {
+            let tree = inode.data().ranges.take_from(size.div_ceil(RANGE_SIZE), room);
+            if !tree.ranges.is_empty() {
+                self.unmap_later(tree);
+            }
+        }
+    }
+
+    fn unmap_later(self: &Arc<Self>, mut tree: KBox<Tree>) {
+        let mut stale = self.stale.lock();
+        tree.next = stale.head.take();
+        stale.head = Some(tree);
+        drop(stale);
+        let _ = self.registry.work().enqueue(self.clone());
     }
 
     /// Waits until every range that inodes left behind is unmapped, then lets nothing be sent any more. A fatal signal ends

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes: how long they are believed, and how a size changes.
+//!
+//! A DAX mapping beyond the end of the file would have the host touch what is not there. So a file's end moves down here
+//! first, with faults kept out and the layout behind it broken, and at the server after that; and what the server says of
+//! the size while that is under way is not believed.
+//!
+//! Locks: the inode's own spinlock for what is cached; the inode lock and then the invalidate lock where data goes away.
+//! Neither of the two short ones is held while the server is asked.
+
+use crate::{
+    conn::Conn,
+    inode::{wants_dax, Inode},
+    ops::attr::{Getattr, Setattr},
+    proto::{
+        attr::{Attr, AttrOut, GetattrIn, SetattrIn},
+        flags::{InitFlags, SetattrValid},
+        ids::NodeId,
+    },
+    vfs::{
+        inode::{Attributes, Change},
+        time::Moment,
+    },
+    virtiofs::Virtiofs,
+};
+use kernel::{page::PAGE_SIZE, prelude::*};
+
+/// The bits of a mode that are the type.
+pub(crate) const S_IFMT: u32 = 0o170000;
+pub(crate) const S_IFREG: u32 = 0o100000;
+pub(crate) const S_IFDIR: u32 = 0o040000;
+pub(crate) const S_IFLNK: u32 = 0o120000;
+const S_IFCHR: u32 = 0o020000;
+const S_IFBLK: u32 = 0o060000;
+const S_IFIFO: u32 = 0o010000;
+const S_IFSOCK: u32 = 0o140000;
+
+/// Whether the server may say this of an inode.
+pub(crate) fn is_sane(attr: &Attr) -> bool {
+    matches!(
+        attr.mode & S_IFMT,
+        S_IFREG | S_IFDIR | S_IFLNK | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK
+    ) && attr.size <= i64::MAX as u64
+}
+
+/// The VFS's view of what the server says.
+pub(crate) fn to_vfs(attr: &Attr) -> Attributes {
+    Attributes {
+        ino: attr.ino,
+        mode: attr.mode,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+        size: attr.size,
+        blocks: attr.blocks,
+        times: [
+            (attr.atime as i64, attr.atimensec),
+            (attr.mtime as i64, attr.mtimensec),
+            (attr.ctime as i64, attr.ctimensec),
+        ],
+    }
+}
+
+/// The preferred block size, as a power of two.
+pub(crate) fn block_bits(attr: &Attr) -> u32 {
+    attr.blksize.checked_ilog2().unwrap_or(12).clamp(9, 30)
+}
+
+/// Takes over attributes that were asked for at `version`, unless newer ones came in between.
+pub(crate) fn take(inode: &Inode, attr: &Attr, valid_until: Moment, version: u64) {
+    let conn: &Conn = inode.sb().data();
+    let mut state = inode.data().state.lock();
+    if state.attr_version > version || state.resizing {
+        return;
+    }
+    let ours = conn.next_attr_version();
+    state.attr_version = ours;
+    state.valid_until = valid_until;
+    state.block_bits = block_bits(attr);
+    let (old_size, old_mtime) = (inode.size(), inode.mtime());
+    inode.set_attributes(&to_vfs(attr));
+    let shrinks = attr.size < old_size;
+    if !shrinks || !inode.is_dax() {
+        inode.set_size(attr.size);
+    }
+    drop(state);
+
+    if !inode.is_regular() {
+        return;
+    }
+    if inode.is_dax() {
+        if shrinks {
+            shrink(inode, attr.size, ours);
+        }
+    } else if attr.size != old_size || inode.mtime() != old_mtime {
+        if shrinks {
+            inode.invalidate_lock().truncate_pages(attr.size);
+        }
+        if attr.size != old_size || conn.has(InitFlags::AUTO_INVAL_DATA) {
+            inode.invalidate_all_pages();
+        }
+    }
+    // What DAX makes of an inode is settled when it comes into memory: let it leave soon.
+    if conn.dax().is_some() && wants_dax(conn, attr.flags) != inode.is_dax() {
+        inode.mark_dontcache();
+    }
+}
+
+/// The server says, in the answer that became `version`, that a DAX file has less data.
+fn shrink(inode: &Inode, size: u64, version: u64) {
+    // The caller may hold the inode lock itself. Who cannot have it asks again at the next occasion.
+    let done = inode.try_lock().is_some_and(|_lock| {
+        let current = inode.data().state.lock().attr_version == version;
+        current && set_end(inode, size).is_ok()
+    });
+    if !done {
+        expire(inode);
+    }
+}
+
+/// Makes a file end at `size`. The inode lock is held for writing.
+///
+/// # Errors
+///
+/// `ERESTARTSYS` when a signal arrives while a page behind the new end is pinned; nothing has changed then.
+fn set_end(inode: &Inode, size: u64) -> Result {
+    let shrinks = size < inode.size();
+    {
+        let mut faults = inode.invalidate_lock();
+        if inode.is_dax() && shrinks {
+            faults.break_layout(size & !(PAGE_SIZE as u64 - 1), u64::MAX)?;
+        }
+        inode.set_size(size);
+        if shrinks {
+            faults.truncate_pages(size);
+        }
+    }
+    match inode.sb().data().dax() {
+        Some(dax) if shrinks && inode.is_dax() => dax.drop_behind(inode, size),
+        _ => (),
+    }
+    Ok(())
+}
+
+/// Says that the attributes must be asked for again, because something changed them.
+pub(crate) fn expire(inode: &Inode) {
+    let mut state = inode.data().state.lock();
+    state.attr_version = inode.sb().data().next_attr_version();
+    state.valid_until = Moment::PAST;
+}
+
+/// A write made the file end at `end` at least.
+pub(crate) fn extend(inode: &Inode, end: u64) {
+    let mut state = inode.data().state.lock();
+    state.attr_version = inode.sb().data().next_attr_version();
+    state.valid_until = Moment::PAST;
+    if inode.size() < end {
+        inode.set_size(end);
+    }
+}
+
+/// The arguments of SETATTR for a change.
+fn setattr_in(change: &Change<'_>) -> SetattrIn {
+    let mut arg = SetattrIn::default();
+    let mut valid = SetattrValid::empty();
+    if let Some(mode) = change.mode() {
+        valid = valid | SetattrValid::MODE;
+        arg.mode = mode;
+    }
+    if let Some(uid) = change.uid() {
+        valid = valid | SetattrValid::UID;
+        arg.uid = uid;
+    }
+    if let Some(gid) = change.gid() {
+        valid = valid | SetattrValid::GID;
+        arg.gid = gid;
+    }
+    if let Some((sec, nsec, given)) = change.atime() {
+        valid = valid | SetattrValid::ATIME;
+        (arg.atime, arg.atimensec) = (sec as u64, nsec);
+        if !given {
+            valid = valid | SetattrValid::ATIME_NOW;
+        }
+    }
+    if let Some((sec, nsec, given)) = change.mtime() {
+        valid = valid | SetattrValid::MTIME;
+        (arg.mtime, arg.mtimensec) = (sec as u64, nsec);
+        if !given {
+            valid = valid | SetattrValid::MTIME_NOW;
+        }
+    }
+    if let Some(size) = change.size() {
+        valid = valid | SetattrValid::SIZE;
+        arg.size = size;
+    }
+    arg.valid = valid;
+    arg
+}
+
+/// Takes over the answer to a SETATTR.
+fn take_setattr(inode: &Inode, out: &AttrOut) -> Result {
+    if !is_sane(&out.attr) || (out.attr.mode ^ inode.mode()) & S_IFMT != 0 {
+        inode.make_bad();
+        return Err(EIO);
+    }
+    let mut state = inode.data().state.lock();
+    state.attr_version = inode.sb().data().next_attr_version();
+    state.valid_until = Moment::after(out.attr_valid, out.attr_valid_nsec);
+    inode.set_attributes(&to_vfs(&out.attr));
+    Ok(())
+}
+
+/// Changes the size, and with it what else `arg` says. The inode lock is held for writing.
+fn resize(inode: &Inode, arg: SetattrIn) -> Result {
+    let old = inode.size();
+    let moved = inode.is_dax() && arg.size < old;
+    if moved {
+        set_end(inode, arg.size)?;
+    }
+    let op = Setattr {
+        nodeid: NodeId::new(inode.key()),
+        arg,
+    };
+    match inode.sb().data().try_call(inode.sb(), &op) {
+        Ok(out) => {
+            take_setattr(inode, &out)?;
+            set_end(inode, out.attr.size)?;
+            if !inode.is_dax() {
+                inode.invalidate_all_pages();
+            }
+            Ok(())
+        }
+        Err(failed) => {
+            // Where nobody knows what the server did, the lower end is the safe one until it is asked again.
+            if moved && failed.answered {
+                inode.set_size(old);
+            }
+            expire(inode);
+            Err(failed.error)
+        }
+    }
+}
+
+impl crate::vfs::inode::Operations for Virtiofs {
+    fn refresh(inode: &Inode, force: bool, may_block: bool) -> Result {
+        if !force && !inode.data().state.lock().valid_until.passed() {
+            return Ok(());
+        }
+        if !may_block {
+            return Err(ECHILD);
+        }
+        let conn: &Conn = inode.sb().data();
+        let version = conn.attr_version();
+        let out = conn.call(
+            inode.sb(),
+            &Getattr {
+                nodeid: NodeId::new(inode.key()),
+                arg: GetattrIn::default(),
+            },
+        )?;
+        if !is_sane(&out.attr) || (out.attr.mode ^ inode.mode()) & S_IFMT != 0 {
+            inode.make_bad();
+            return Err(EIO);
+        }
+        let valid_until = Moment::after(out.attr_valid, out.attr_valid_nsec);
+        take(inode, &out.attr, valid_until, version);
+        Ok(())
+    }
+
+    fn setattr(inode: &Inode, change: &Change<'_>) -> Result {
+        let arg = setattr_in(change);
+        if arg.valid.is_empty() {
+            return Ok(());
+        }
+        if change.size().is_some() {
+            inode.data().state.lock().resizing = true;
+            let done = resize(inode, arg);
+            inode.data().state.lock().resizing = false;
+            return done;
+        }
+        let op = Setattr {
+            nodeid: NodeId::new(inode.key()),
+            arg,
+        };
+        let out = inode.sb().data().call(inode.sb(), &op)?;
+        take_setattr(inode, &out)
+    }
+
+    fn block_bits(inode: &Inode) -> u32 {
+        inode.data().state.lock().block_bits
+    }
+}
