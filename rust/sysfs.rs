@@ -12,8 +12,8 @@ use core::{
 };
 use kernel::{device::Device, error::to_result, prelude::*, str::CStr, types::Opaque};
 
-/// Bytes that a file can show.
-const ROOM: usize = kernel::page::PAGE_SIZE;
+/// Bytes that a file can show; sysfs complains of a whole page.
+const ROOM: usize = kernel::page::PAGE_SIZE - 1;
 
 /// What an entry is made of.
 pub(crate) trait Entry: Send + Sync + Sized + 'static {
@@ -31,7 +31,7 @@ pub(crate) struct File<T> {
     show: fn(&T, &mut Output<'_>) -> fmt::Result,
 }
 
-// SAFETY: Files are constants.
+// SAFETY: A file is a constant: its name is static, and a function pointer may be called from every thread.
 unsafe impl<T> Sync for File<T> {}
 
 impl<T> File<T> {
@@ -42,7 +42,7 @@ impl<T> File<T> {
     ) -> Self {
         // SAFETY: All zeroes is a valid attribute.
         let mut attr: bindings::attribute = unsafe { core::mem::zeroed() };
-        attr.name = name.as_ptr().cast();
+        attr.name = name.to_bytes_with_nul().as_ptr().cast();
         attr.mode = 0o444;
         Self { attr, show }
     }
@@ -75,10 +75,9 @@ impl Write for Output<'_> {
 ///
 /// # Invariants
 ///
-/// The pointer is a registered set with a reference that is ours; `ops` is what it points to.
+/// The pointer is a registered set with a reference that is ours. All its entries are [`Object<T>`].
 pub(crate) struct Set<T: Entry> {
     kset: NonNull<bindings::kset>,
-    _ops: KBox<bindings::kset_uevent_ops>,
     _entry: PhantomData<T>,
 }
 
@@ -88,27 +87,25 @@ unsafe impl<T: Entry> Send for Set<T> {}
 unsafe impl<T: Entry> Sync for Set<T> {}
 
 impl<T: Entry> Set<T> {
+    const OPS: &'static bindings::kset_uevent_ops = &bindings::kset_uevent_ops {
+        uevent: Some(uevent::<T>),
+        // SAFETY: A table without further operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
     /// Makes `/sys/fs/NAME`.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, also when the name is taken.
     pub(crate) fn new(name: &'static CStr) -> Result<Self> {
-        let ops = KBox::new(
-            bindings::kset_uevent_ops {
-                uevent: Some(uevent::<T>),
-                // SAFETY: A table without operations is valid.
-                ..unsafe { core::mem::zeroed() }
-            },
-            GFP_KERNEL,
-        )?;
-        // SAFETY: The name is static; the table lives as long as the set.
-        let kset =
-            unsafe { bindings::kset_create_and_add(name.as_char_ptr(), &*ops, bindings::fs_kobj) };
+        // SAFETY: Name and table are static; `/sys/fs` is always there.
+        let kset = unsafe {
+            bindings::kset_create_and_add(name.as_char_ptr(), Self::OPS, bindings::fs_kobj)
+        };
         // INVARIANT: Just made.
         Ok(Self {
             kset: NonNull::new(kset).ok_or(ENOMEM)?,
-            _ops: ops,
             _entry: PhantomData,
         })
     }
@@ -127,43 +124,50 @@ impl<T: Entry> Set<T> {
             GFP_KERNEL,
         )?;
         let object = KBox::into_raw(object);
-        // SAFETY: The object is ours until it is initialised; from then on its reference count frees it. The name is copied.
-        unsafe {
-            let kobj = Opaque::cast_into(&raw const (*object).kobj);
+        // SAFETY: `object` came from a box. Once it is initialised its reference count owns it, also when adding fails: then
+        // the only reference is dropped, and nothing else may be done with it. The name is copied.
+        let added = unsafe {
+            let kobj = Object::kobj(object);
             (*kobj).kset = self.kset.as_ptr();
-            // INVARIANT: `added` owns the first reference.
-            let added = Added(NonNull::new_unchecked(object));
-            to_result(bindings::kobject_init_and_add(
+            let r = to_result(bindings::kobject_init_and_add(
                 kobj,
-                &Object::<T>::KTYPE,
+                Object::<T>::KTYPE,
                 core::ptr::null_mut(),
                 c"%s".as_char_ptr(),
                 name.as_char_ptr(),
-            ))?;
-            for file in T::FILES {
-                to_result(bindings::sysfs_create_file_ns(
-                    kobj,
-                    &file.attr,
-                    core::ptr::null(),
-                ))?;
+            ));
+            if let Err(e) = r {
+                bindings::kobject_put(kobj);
+                return Err(e);
             }
+            // INVARIANT: It was added, and the first reference goes to `added`.
+            Added(NonNull::new_unchecked(object))
+        };
+        let kobj = added.kobj();
+        for file in T::FILES {
+            // SAFETY: The object is in sysfs; the file is static.
+            to_result(unsafe {
+                bindings::sysfs_create_file_ns(kobj, &file.attr, core::ptr::null())
+            })?;
+        }
+        let device: *const kernel::bindings::device = core::ptr::from_ref(device).cast();
+        // SAFETY: Both objects are in sysfs. CAST: `Device` is a transparent wrapper, and the bindings are of one C type.
+        unsafe {
             to_result(bindings::sysfs_create_link(
                 kobj,
-                // `Device` is a transparent wrapper.
-                (&raw const (*core::ptr::from_ref(device).cast::<kernel::bindings::device>()).kobj)
-                    .cast_mut()
-                    .cast(),
+                (&raw const (*device).kobj).cast_mut().cast(),
                 c"device".as_char_ptr(),
             ))?;
+            // Nobody is lost by an event that could not be sent.
             bindings::kobject_uevent(kobj, bindings::kobject_action_KOBJ_ADD);
-            Ok(added)
         }
+        Ok(added)
     }
 }
 
 impl<T: Entry> Drop for Set<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant. Entries hold references to the set, so it outlives those that are left.
         unsafe { bindings::kset_unregister(self.kset.as_ptr()) };
     }
 }
@@ -180,12 +184,22 @@ impl<T: Entry> Object<T> {
         store: None,
     };
 
-    const KTYPE: bindings::kobj_type = bindings::kobj_type {
+    const KTYPE: &'static bindings::kobj_type = &bindings::kobj_type {
         release: Some(Self::release),
         sysfs_ops: &Self::OPS,
         // SAFETY: A type without further operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
+
+    /// The C object.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid.
+    unsafe fn kobj(this: *mut Self) -> *mut bindings::kobject {
+        // SAFETY: By the caller's promise.
+        Opaque::cast_into(unsafe { &raw const (*this).kobj })
+    }
 
     /// # Safety
     ///
@@ -195,13 +209,16 @@ impl<T: Entry> Object<T> {
         unsafe { kernel::container_of!(Opaque::cast_from(kobj), Self, kobj).cast_mut() }
     }
 
+    /// # Safety
+    ///
+    /// For sysfs only: `kobj` is the member of a live `Self` that `attr`, one of [`Entry::FILES`], was added to; `buf` has a
+    /// page, which is zeroed.
     unsafe extern "C" fn show(
         kobj: *mut bindings::kobject,
         attr: *mut bindings::attribute,
         buf: *mut c_char,
     ) -> isize {
-        // SAFETY: The object lives during the call; the attribute is the first member of one of its files; the buffer has
-        // a page.
+        // SAFETY: As this function requires; the attribute is the first member of its file.
         let (data, file, room) = unsafe {
             (
                 &(*Self::of(kobj)).data,
@@ -216,12 +233,18 @@ impl<T: Entry> Object<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the reference count only: `kobj` is the member of a `Self` from a box that nobody refers to any more.
     unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
         // SAFETY: The last reference is gone; the memory came from a box.
         drop(unsafe { KBox::from_raw(Self::of(kobj)) });
     }
 }
 
+/// # Safety
+///
+/// For the set only: `kobj` is a live entry of a [`Set<T>`], and `env` takes variables.
 unsafe extern "C" fn uevent<T: Entry>(
     kobj: *const bindings::kobject,
     env: *mut bindings::kobj_uevent_env,
@@ -243,7 +266,7 @@ unsafe extern "C" fn uevent<T: Entry>(
 ///
 /// # Invariants
 ///
-/// One reference is ours.
+/// The object was added to a set, and one reference is ours.
 pub(crate) struct Added<T: Entry>(NonNull<Object<T>>);
 
 // SAFETY: Objects are made for use from every thread.
@@ -251,13 +274,19 @@ unsafe impl<T: Entry> Send for Added<T> {}
 // SAFETY: As above.
 unsafe impl<T: Entry> Sync for Added<T> {}
 
+impl<T: Entry> Added<T> {
+    fn kobj(&self) -> *mut bindings::kobject {
+        // SAFETY: By the type invariant.
+        unsafe { Object::kobj(self.0.as_ptr()) }
+    }
+}
+
 impl<T: Entry> Drop for Added<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Deleting sends the event that it goes, and waits for readers.
         unsafe {
-            let kobj = Opaque::cast_into(&raw const (*self.0.as_ptr()).kobj);
-            bindings::kobject_del(kobj);
-            bindings::kobject_put(kobj);
+            bindings::kobject_del(self.kobj());
+            bindings::kobject_put(self.kobj());
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Source: virtio specification, section "File System Device".
 
-use super::{channel::Channel, registry::Tag, Registry};
+use super::{channel::Channel, registry::Shown, Registry};
 use crate::{
     dax_core::device::Window,
     sysfs,
@@ -47,7 +47,7 @@ impl Instance {
 pub(crate) struct Bound {
     registry: Arc<Registry>,
     instance: Arc<Instance>,
-    _shown: sysfs::Added<Tag>,
+    _shown: sysfs::Added<Shown>,
 }
 
 /// The driver.
@@ -86,7 +86,7 @@ impl Driver for VirtioFs {
         })?;
         // Who learns of the device by its event finds it mountable.
         registry
-            .show(dev.dev(), instance.tag())
+            .show(dev.dev(), &instance)
             .and_then(|shown| {
                 Ok(KBox::new(
                     Bound {

@@ -4,8 +4,9 @@
 //!
 //! Locks: one mutex around the list, inside nothing.
 
-use super::Instance;
+use super::{channel::Channel, Instance};
 use crate::{sync::OwnedQueue, sysfs};
+use core::fmt::Write as _;
 use kernel::{
     device::Device,
     new_mutex,
@@ -24,23 +25,31 @@ pub(crate) struct Registry {
     instances: Mutex<KVec<Arc<Instance>>>,
     work: OwnedQueue,
     /// `/sys/fs/virtiofs`.
-    sysfs: sysfs::Set<Tag>,
+    sysfs: sysfs::Set<Shown>,
     /// The number of the next device there.
     next: Atomic<u32>,
 }
 
-/// A device in sysfs.
-pub(crate) struct Tag(KVec<u8>);
+/// A device in sysfs. It has the tag for itself: whoever reads a file of it does not keep the window.
+pub(crate) struct Shown {
+    tag: KVec<u8>,
+    channel: Arc<Channel>,
+}
 
-impl sysfs::Entry for Tag {
-    const FILES: &'static [sysfs::File<Self>] = &[sysfs::File::new(c"tag", |this, out| {
-        out.bytes(&this.0);
-        out.bytes(b"\n");
-        Ok(())
-    })];
+impl sysfs::Entry for Shown {
+    const FILES: &'static [sysfs::File<Self>] = &[
+        sysfs::File::new(c"tag", |this, out| {
+            out.bytes(&this.tag);
+            out.bytes(b"\n");
+            Ok(())
+        }),
+        sysfs::File::new(c"bad_replies", |this, out| {
+            writeln!(out, "{}", this.channel.bad_replies())
+        }),
+    ];
 
     fn event(&self) -> (&'static CStr, &[u8]) {
-        (c"TAG", &self.0)
+        (c"TAG", &self.tag)
     }
 }
 
@@ -78,12 +87,17 @@ impl Registry {
     }
 
     /// Shows a device in sysfs for as long as the result lives.
-    pub(super) fn show(&self, device: &Device, tag: &[u8]) -> Result<sysfs::Added<Tag>> {
-        let mut copy = KVec::new();
-        copy.extend_from_slice(tag, GFP_KERNEL)?;
+    pub(super) fn show(
+        &self,
+        device: &Device,
+        instance: &Instance,
+    ) -> Result<sysfs::Added<Shown>> {
+        let mut tag = KVec::new();
+        tag.extend_from_slice(instance.tag(), GFP_KERNEL)?;
         let number = self.next.fetch_add(1, Relaxed);
         let name = CString::try_from_fmt(fmt!("{number}"))?;
-        self.sysfs.add(&name, device, Tag(copy))
+        let channel = instance.channel().clone();
+        self.sysfs.add(&name, device, Shown { tag, channel })
     }
 
     /// Takes a device off the list.
