@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs a guest with the module under test: options, the order of things, and the verdict. Started by ../run."""
 import argparse
+import collections
 import fnmatch
 import os
 import shlex
@@ -42,8 +43,9 @@ def options():
     p.add_argument("--smp", type=int, default=2, metavar="N")
     p.add_argument("--memory", default="1G", metavar="SIZE")
     p.add_argument("--timeout", type=int, metavar="S", help="the guest is ended after so many seconds")
-    p.add_argument("--devices", default=str(TOP / "tools/vm/devices.list"), metavar="FILE", help="shares of the guest")
-    p.add_argument("--share", metavar="DIR", help="folder of the share \"dax\" (with virtiofsd: \"stock\")")
+    p.add_argument("--devices", metavar="FILE", help="shares of the guest (default: devices.list, demo.list for --demo and --shell)")
+    p.add_argument("--share", metavar="DIR", 
+                   help="folder of the first share, with virtiofsd of \"stock\" (--shell: out/share, else one of the run's own)")
     p.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments")
     p.add_argument("--out", metavar="DIR", help="folder for logs (default: out/runs/DATE-NAME)")
     p.add_argument("--keep", action="store_true", help="keep the shared folders of the run")
@@ -148,6 +150,9 @@ def verdict(o, out, watcher, wanted):
         counts[2] += s
         if f:
             print(f"FAILED: {test.name}\n{ktap.failure_text(test)}")
+    reasons = collections.Counter(c.directive for t in tests for c in t.cases if c.skipped)
+    for reason, n in reasons.items():
+        say(f"{n} x {reason or 'SKIP'}")
     if watcher.timed_out and watcher.up:
         failure(f"the guest was ended after the time limit of {o.timeout} s")
     elif not watcher.up:
@@ -180,6 +185,14 @@ def main():
     out = Path(o.out) if o.out else TOP / "out/runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{key}-{os.getpid()}"
     out.mkdir(parents=True, exist_ok=True)
     out = out.resolve()
+    # What an earlier run left here must not be taken for this one's.
+    for old in out.iterdir():
+        if old.is_file():
+            old.unlink()
+    shutil.rmtree(out / "share", ignore_errors=True)
+    o.devices = o.devices or TOP / "tools/vm" / ("demo.list" if o.demo or o.shell else "devices.list")
+    if o.shell and not o.share:
+        o.share = TOP / "out/share"
     shares = servers.read_list(o.devices) if o.server == "daxfsd" else servers.stock()
     tests, wanted = None, []
     if o.exec is not None:
