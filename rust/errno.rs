@@ -15,6 +15,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// No such attribute.
+    enodata = ENODATA;
     /// Function not implemented.
     enosys = ENOSYS;
     /// File name too long.

@@ -69,7 +69,7 @@ pub(crate) fn block_bits(attr: &Attr) -> u32 {
 }
 
 /// Takes over attributes that were asked for at `version`, unless newer ones came in between.
-pub(crate) fn take(inode: &Inode, attr: &Attr, valid_until: Moment, version: u64) {
+pub(crate) fn take(inode: &Inode, attr: &Attr, ttl: (u64, u32), version: u64) {
     let conn: &Conn = inode.sb().data();
     let mut state = inode.data().state.lock();
     if state.attr_version > version || state.resizing {
@@ -77,7 +77,7 @@ pub(crate) fn take(inode: &Inode, attr: &Attr, valid_until: Moment, version: u64
     }
     let ours = conn.next_attr_version();
     state.attr_version = ours;
-    state.valid_until = valid_until;
+    state.believe(ttl.0, ttl.1);
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
     inode.set_attributes(&to_vfs(attr));
@@ -207,7 +207,7 @@ fn take_setattr(inode: &Inode, out: &AttrOut) -> Result {
     }
     let mut state = inode.data().state.lock();
     state.attr_version = inode.sb().data().next_attr_version();
-    state.valid_until = Moment::after(out.attr_valid, out.attr_valid_nsec);
+    state.believe(out.attr_valid, out.attr_valid_nsec);
     inode.set_attributes(&to_vfs(&out.attr));
     Ok(())
 }
@@ -264,8 +264,8 @@ impl crate::vfs::inode::Operations for Virtiofs {
             inode.make_bad();
             return Err(EIO);
         }
-        let valid_until = Moment::after(out.attr_valid, out.attr_valid_nsec);
-        take(inode, &out.attr, valid_until, version);
+        let ttl = (out.attr_valid, out.attr_valid_nsec);
+        take(inode, &out.attr, ttl, version);
         Ok(())
     }
 

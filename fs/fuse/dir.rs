@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: names, and reading entries.
+//! Directories: looking up names, and reading entries.
 //!
 //! Takes no locks of its own; the VFS holds the directory's inode lock.
 
 use crate::{
-    attr,
     chan::{Flow, ForgetNode, Operation, Payload},
     conn::tolerate_missing,
     errno,
     file::FileData,
     inode::{Entry, Inode},
+    names,
     ops::{
         file::{Fsync, Open, Read, Release},
-        names::{Create, Lookup, Mkdir, Mknod, Remove},
+        names::Lookup,
     },
     proto::{
         attr::EntryOut,
-        dir::{Dirents, MkdirIn, MknodIn},
-        file::{CreateIn, FsyncIn, OpenIn, ReadIn},
+        dir::Dirents,
+        file::{FsyncIn, OpenIn, ReadIn},
         flags::FsyncFlags,
         ids::NodeId,
     },
     vfs::{
-        cred::Caller,
         dentry::Dentry,
-        dir::{Emitter, Found, Node},
+        dir::{Emitter, Found, Node, Rename},
         file::{File, Opening},
         time::Moment,
     },
@@ -35,12 +34,11 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 
 /// Longest name that is looked up; the protocol's own limit of old.
 const NAME_MAX: usize = 1024;
-const O_NOCTTY: u32 = 0o400;
 /// Bytes of entries that one READDIR asks for.
 const READDIR: usize = 8 * PAGE_SIZE;
 
 /// Sends an operation that answers with an entry.
-fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<Option<Entry>> {
+pub(crate) fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<Option<Entry>> {
     let conn = dir.sb().data();
     let node = ForgetNode::new()?;
     let version = conn.attr_version();
@@ -113,38 +111,8 @@ impl crate::vfs::dir::Operations for Virtiofs {
         }
     }
 
-    fn create(dir: &Inode, name: &[u8], node: Node) -> Result<Found<Self>> {
-        let parent = NodeId::new(dir.key());
-        let umask = Caller::umask();
-        let made = match node {
-            Node::Plain { mode, rdev } => entry(
-                dir,
-                &Mknod {
-                    parent,
-                    name,
-                    arg: MknodIn {
-                        mode,
-                        rdev,
-                        umask,
-                        padding: 0,
-                    },
-                },
-            ),
-            Node::Directory { mode } => entry(
-                dir,
-                &Mkdir {
-                    parent,
-                    name,
-                    arg: MkdirIn { mode, umask },
-                },
-            ),
-        };
-        attr::expire(dir);
-        let made = made?.ok_or(EIO)?;
-        Ok(Found {
-            valid_until: made.valid_until(),
-            inode: Some(made.into_inode(dir.sb())?),
-        })
+    fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Self>> {
+        names::create(dir, name, node)
     }
 
     fn create_open(
@@ -153,77 +121,30 @@ impl crate::vfs::dir::Operations for Virtiofs {
         flags: u32,
         mode: u32,
     ) -> Result<Option<(Found<Self>, KBox<FileData>)>> {
-        let conn = dir.sb().data();
-        if conn.missing.create.get() {
-            return Ok(None);
-        }
-        let node = ForgetNode::new()?;
-        let mut data = FileData::new()?;
-        let version = conn.attr_version();
-        let op = Create {
-            parent: NodeId::new(dir.key()),
-            name,
-            arg: CreateIn {
-                flags: flags & !O_NOCTTY,
-                mode,
-                umask: Caller::umask(),
-                ..Default::default()
-            },
-        };
-        let out = match conn.call(dir.sb(), &op) {
-            Ok(out) => out,
-            Err(e) if e == errno::enosys() => {
-                conn.missing.create.set();
-                return Ok(None);
-            }
-            Err(e) => return Err(e),
-        };
-        attr::expire(dir);
-        data.opened(&out.open);
-        let made = Entry::new(conn, out.entry, node, version)
-            .and_then(|made| made.ok_or(EIO))
-            .and_then(|made| {
-                let valid_until = made.valid_until();
-                let inode = made.into_inode(dir.sb())?;
-                if !inode.is_regular() {
-                    return Err(EIO);
-                }
-                Ok(Found {
-                    valid_until,
-                    inode: Some(inode),
-                })
-            });
-        match made {
-            Ok(found) => Ok(Some((found, data))),
-            Err(e) => {
-                let release = Release::<false>::new(out.entry.nodeid, out.open.fh, flags);
-                let _ = conn.call(dir.sb(), &release);
-                Err(e)
-            }
-        }
+        names::create_open(dir, name, flags, mode)
+    }
+
+    fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Self>> {
+        names::link(dir, name, inode)
+    }
+
+    fn rename(rename: &Rename<'_, Self>) -> Result {
+        names::rename(rename)
     }
 
     fn unlink(dir: &Inode, name: &[u8], victim: &Inode) -> Result {
-        remove::<false>(dir, name, victim)
+        names::remove::<false>(dir, name, victim)
     }
 
     fn rmdir(dir: &Inode, name: &[u8], victim: &Inode) -> Result {
-        remove::<true>(dir, name, victim)
+        names::remove::<true>(dir, name, victim)
     }
 }
 
-fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) -> Result {
-    dir.sb().data().call(
-        dir.sb(),
-        &Remove::<'_, DIR> {
-            parent: NodeId::new(dir.key()),
-            name,
-        },
-    )?;
-    victim.drop_link();
-    attr::expire(dir);
-    attr::expire(victim);
-    Ok(())
+impl crate::vfs::inode::LinkOperations for Virtiofs {
+    fn read_link(inode: &Inode) -> Result<KVec<u8>> {
+        names::read_link(inode)
+    }
 }
 
 impl crate::vfs::file::DirOperations for Virtiofs {

@@ -14,6 +14,7 @@ use crate::{
     errno,
     inode::Inode,
     ops::file::{Flush, Fsync, Open, Read, Release, Write},
+    space,
     proto::{
         file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
         flags::{FopenFlags, InitFlags},
@@ -318,6 +319,28 @@ impl crate::vfs::file::Operations for Virtiofs {
             arg: fsync_in(file, datasync),
         };
         tolerate_missing(conn.call(inode.sb(), &op), &conn.missing.fsync)
+    }
+
+    fn fallocate(file: &File<Self>, mode: u32, pos: u64, len: u64) -> Result {
+        space::fallocate(file, mode, pos, len)
+    }
+
+    fn seek(file: &File<Self>, pos: u64, hole: bool) -> Result<Option<u64>> {
+        space::seek(file, pos, hole)
+    }
+
+    fn copy(
+        from: &File<Self>,
+        from_pos: u64,
+        to: &File<Self>,
+        to_pos: u64,
+        len: usize,
+    ) -> Result<Option<usize>> {
+        space::copy(from, from_pos, to, to_pos, len)
+    }
+
+    fn fresh_size(file: &File<Self>) -> Result {
+        Self::refresh(file.inode(), false, true)
     }
 }
 

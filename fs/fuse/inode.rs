@@ -45,8 +45,25 @@ pub(crate) struct State {
     pub(crate) attr_version: u64,
     /// The preferred block size, as a power of two.
     pub(crate) block_bits: u32,
+    /// How long the server wants them believed: seconds and nanoseconds.
+    pub(crate) ttl: (u64, u32),
+    /// Until when it is believed that there are no file capabilities.
+    pub(crate) no_caps_until: Moment,
     /// A change of the size is on its way to the server: what it says of the size meanwhile is not to be believed.
     pub(crate) resizing: bool,
+}
+
+impl State {
+    /// Until when something that is known now is believed.
+    pub(crate) fn believed_for(&self) -> Moment {
+        Moment::after(self.ttl.0, self.ttl.1)
+    }
+
+    /// Believes the attributes for as long as the server says.
+    pub(crate) fn believe(&mut self, sec: u64, nsec: u32) {
+        self.ttl = (sec, nsec);
+        self.valid_until = self.believed_for();
+    }
 }
 
 impl InodeData {
@@ -60,6 +77,8 @@ impl InodeData {
                 valid_until: Moment::PAST,
                 attr_version: 0,
                 block_bits: 12,
+                ttl: (0, 0),
+                no_caps_until: Moment::PAST,
                 resizing: false,
             }, "fuse inode"),
             ranges <- dax::map::Map::new(),
@@ -131,7 +150,12 @@ impl Entry {
             attr_version,
         } = self;
         count(inode, lookup);
-        attr::take(inode, &out.attr, attr_valid(&out), attr_version);
+        attr::take(
+            inode,
+            &out.attr,
+            (out.attr_valid, out.attr_valid_nsec),
+            attr_version,
+        );
     }
 
     /// The inode in memory.
@@ -156,7 +180,7 @@ impl Entry {
                     {
                         let mut state = new.data().state.lock();
                         state.generation = self.out.generation.get();
-                        state.valid_until = attr_valid(&self.out);
+                        state.believe(self.out.attr_valid, self.out.attr_valid_nsec);
                         state.attr_version = sb.data().next_attr_version();
                         state.block_bits = attr::block_bits(&self.out.attr);
                     }
@@ -166,14 +190,6 @@ impl Entry {
             }
         }
     }
-}
-
-fn attr_valid(out: &EntryOut) -> Moment {
-    Moment::after(out.attr_valid, out.attr_valid_nsec)
-}
-
-fn block_bits(attr: &Attr) -> u32 {
-    attr.blksize.checked_ilog2().unwrap_or(12).clamp(9, 30)
 }
 
 /// Adds a reference of the server to an inode's count.
@@ -205,7 +221,7 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Virtiofs>, attr: &Attr) {
             new.set_file();
         }
         S_IFDIR => new.set_dir(),
-        S_IFLNK => (),
+        S_IFLNK => new.set_link(),
         _ => new.init_special(&a),
     }
 }

@@ -9,7 +9,7 @@
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`mod@file`], [`dax`] (the window),
+//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`names`], [`mod@file`], [`space`], [`xattr`], [`dax`] (the window),
 //!    [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
@@ -52,11 +52,17 @@ mod file;
 #[deny(unsafe_code)]
 mod inode;
 #[deny(unsafe_code)]
+mod names;
+#[deny(unsafe_code)]
 mod ops;
 #[deny(unsafe_code)]
 pub mod proto;
 #[deny(unsafe_code)]
+mod space;
+#[deny(unsafe_code)]
 mod virtiofs;
+#[deny(unsafe_code)]
+mod xattr;
 
 module! {
     type: RustFuse,

@@ -357,3 +357,13 @@ RUST_FUSE_HELPER(bool, d_in_lookup, const struct dentry *dentry)
 {
 	return d_in_lookup(dentry);
 }
+
+RUST_FUSE_HELPER(ssize_t, splice_copy_file_range, struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, size_t len)
+{
+	return splice_copy_file_range(in, pos_in, out, pos_out, len);
+}
+
+RUST_FUSE_HELPER(int, file_modified, struct file *file)
+{
+	return file_modified(file);
+}

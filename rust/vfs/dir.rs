@@ -10,11 +10,11 @@ use super::{
     err_ptr, file, from_err_ptr,
     inode::{self, New},
     time::Moment,
-    to_int, FileSystem, Inode,
+    to_int, xattr, FileSystem, Inode,
 };
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::{error::to_result, prelude::*, sync::aref::ARef};
+use kernel::{error::to_result, prelude::*, str::CStr, sync::aref::ARef};
 
 /// What a lookup found.
 pub(crate) struct Found<T: FileSystem> {
@@ -25,7 +25,7 @@ pub(crate) struct Found<T: FileSystem> {
 }
 
 /// What to create.
-pub(crate) enum Node {
+pub(crate) enum Node<'a> {
     /// A regular file, device, FIFO or socket with its mode, and device number in the wire encoding.
     Plain {
         /// File type and permissions.
@@ -38,6 +38,32 @@ pub(crate) enum Node {
         /// Permissions.
         mode: u32,
     },
+    /// A symbolic link with what it says.
+    Symlink {
+        /// The text, without a NUL.
+        target: &'a [u8],
+    },
+}
+
+/// Two names that change places, or one that takes the place of the other.
+pub(crate) struct Rename<'a, T: FileSystem> {
+    /// The directory that the name is in.
+    pub(crate) old_dir: &'a Inode<T>,
+    /// The name.
+    pub(crate) old: &'a Dentry<T>,
+    /// The directory that it goes to.
+    pub(crate) new_dir: &'a Inode<T>,
+    /// The new name.
+    pub(crate) new: &'a Dentry<T>,
+    /// `RENAME_*`.
+    pub(crate) flags: u32,
+}
+
+impl<T: FileSystem> Rename<'_, T> {
+    /// Whether the two names change places.
+    pub(crate) fn exchanges(&self) -> bool {
+        self.flags & bindings::RENAME_EXCHANGE != 0
+    }
 }
 
 /// Operations on directories.
@@ -47,7 +73,11 @@ pub(crate) trait Operations:
     /// Finds `name`.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>>;
     /// Creates `name`.
-    fn create(dir: &Inode<Self>, name: &[u8], node: Node) -> Result<Found<Self>>;
+    fn create(dir: &Inode<Self>, name: &[u8], node: Node<'_>) -> Result<Found<Self>>;
+    /// Gives `inode` another name.
+    fn link(dir: &Inode<Self>, name: &[u8], inode: &Inode<Self>) -> Result<Found<Self>>;
+    /// Renames. The locks of both directories and of what the names lead to are held.
+    fn rename(rename: &Rename<'_, Self>) -> Result;
     /// Creates the regular file `name` and opens it, in one step. `None` when the server cannot; the two steps follow then.
     fn create_open(
         dir: &Inode<Self>,
@@ -71,6 +101,10 @@ impl<T: Operations> Wrap<T> {
         create: Some(Self::create),
         mknod: Some(Self::mknod),
         mkdir: Some(Self::mkdir),
+        symlink: Some(Self::symlink),
+        link: Some(Self::link),
+        rename: Some(Self::rename),
+        listxattr: Some(xattr::Wrap::<T>::list),
         unlink: Some(Self::unlink),
         rmdir: Some(Self::rmdir),
         permission: Some(inode::Wrap::<T>::permission),
@@ -127,14 +161,26 @@ impl<T: Operations> Wrap<T> {
     unsafe fn make(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
-        node: Node,
+        node: Node<'_>,
+    ) -> *mut bindings::dentry {
+        // SAFETY: By the caller's promise.
+        unsafe { Self::make_with(dir, dentry, |dir, name| T::create(dir, name, node)) }
+    }
+
+    /// # Safety
+    ///
+    /// As for `make`.
+    unsafe fn make_with(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        create: impl FnOnce(&Inode<T>, &[u8]) -> Result<Found<T>>,
     ) -> *mut bindings::dentry {
         // SAFETY: By the caller's promise.
         let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
         if this.is_bad() {
             return err_ptr(EIO);
         }
-        match T::create(this, name.name(), node) {
+        match create(this, name.name()) {
             // SAFETY: By the caller's promise. The dentry is unhashed first, as a splice adds it anew.
             Ok(found) => unsafe {
                 bindings::d_drop(dentry);
@@ -156,7 +202,12 @@ impl<T: Operations> Wrap<T> {
         rdev: u32,
     ) -> c_int {
         // SAFETY: By the caller's promise.
-        match from_err_ptr(unsafe { Self::make(dir, dentry, Node::Plain { mode, rdev }) }) {
+        Self::end_plain(unsafe { Self::make(dir, dentry, Node::Plain { mode, rdev }) })
+    }
+
+    /// What an operation returns that gives no dentry back.
+    fn end_plain(made: *mut bindings::dentry) -> c_int {
+        match from_err_ptr(made) {
             Ok(other) => {
                 if !other.is_null() {
                     // SAFETY: The splice returned a reference; only directories have other names in the cache.
@@ -258,6 +309,64 @@ impl<T: Operations> Wrap<T> {
     ) -> *mut bindings::dentry {
         // SAFETY: As in `create`.
         unsafe { Self::make(dir, dentry, Node::Directory { mode: mode.into() }) }
+    }
+
+    /// # Safety
+    ///
+    /// As for `create`; the text ends with a NUL.
+    unsafe extern "C" fn symlink(
+        _idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        target: *const c_char,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        Self::end_plain(unsafe {
+            let target = CStr::from_char_ptr(target).to_bytes();
+            Self::make(dir, dentry, Node::Symlink { target })
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for `create`; `old` is positive, and its inode is locked.
+    unsafe extern "C" fn link(
+        old: *mut bindings::dentry,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        Self::end_plain(unsafe {
+            let inode = Inode::<T>::from_raw((*old).d_inode);
+            Self::make_with(dir, dentry, |dir, name| T::link(dir, name, inode))
+        })
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: all four belong to `T`; both directories are locked.
+    unsafe extern "C" fn rename(
+        _idmap: *mut bindings::mnt_idmap,
+        old_dir: *mut bindings::inode,
+        old: *mut bindings::dentry,
+        new_dir: *mut bindings::inode,
+        new: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        let rename = unsafe {
+            Rename {
+                old_dir: Inode::from_raw(old_dir),
+                old: Dentry::from_raw(old),
+                new_dir: Inode::from_raw(new_dir),
+                new: Dentry::from_raw(new),
+                flags,
+            }
+        };
+        if rename.old_dir.is_bad() || rename.new_dir.is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(T::rename(&rename))
     }
 
     unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {

@@ -53,6 +53,12 @@ impl<T: FileSystem> File<T> {
         unsafe { (&raw const (*self.as_raw()).f_flags).read_volatile() }
     }
 
+    /// Does what a change of the data does to set-user-id bits and times. The inode lock is held for writing.
+    pub(crate) fn modified(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::rust_fuse_file_modified(self.as_raw()) })
+    }
+
     /// Whether it was opened for writing.
     pub(crate) fn writable(&self) -> bool {
         // SAFETY: The mode does not change while the file is open.
@@ -111,6 +117,15 @@ pub(crate) trait Operations: FileSystem {
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result;
     /// Makes data (and with `datasync` false all attributes) durable.
     fn fsync(file: &File<Self>, datasync: bool) -> Result;
+    /// Allocates, punches or zeroes (`FALLOC_FL_*`).
+    fn fallocate(file: &File<Self>, mode: u32, pos: u64, len: u64) -> Result;
+    /// Finds the next hole or the next data at `pos`. `None` leaves it to what the size says.
+    fn seek(file: &File<Self>, pos: u64, hole: bool) -> Result<Option<u64>>;
+    /// Copies inside the server; `None` when it cannot. Both files are on the same super block.
+    fn copy(from: &File<Self>, from_pos: u64, to: &File<Self>, to_pos: u64, len: usize)
+        -> Result<Option<usize>>;
+    /// Makes sure that the size is fresh.
+    fn fresh_size(file: &File<Self>) -> Result;
 }
 
 /// Operations on open directories.
@@ -159,7 +174,9 @@ impl<T: Operations> Wrap<T> {
         open: Some(Self::open),
         release: Some(Self::release),
         flush: Some(Self::flush),
-        llseek: Some(bindings::generic_file_llseek),
+        llseek: Some(Self::llseek),
+        fallocate: Some(Self::fallocate),
+        copy_file_range: Some(Self::copy_file_range),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         mmap: Some(Self::mmap),
@@ -235,6 +252,81 @@ impl<T: Operations> Wrap<T> {
         };
         // SAFETY: The file is open.
         to_int(T::mmap(unsafe { File::from_raw(file) }, mmap))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: As this function requires.
+        let this = unsafe { File::<T>::from_raw(file) };
+        let hole = whence as u32 == bindings::SEEK_HOLE;
+        let found = match whence as u32 {
+            bindings::SEEK_HOLE | bindings::SEEK_DATA => match u64::try_from(offset) {
+                Ok(pos) => T::seek(this, pos, hole),
+                Err(_) => Err(ENXIO),
+            },
+            bindings::SEEK_END => T::fresh_size(this).map(|()| None),
+            _ => Ok(None),
+        };
+        // SAFETY: As above.
+        unsafe {
+            match found {
+                Ok(Some(pos)) => bindings::vfs_setpos(
+                    file,
+                    i64::try_from(pos).unwrap_or(-1),
+                    (*(*(*file).f_inode).i_sb).s_maxbytes,
+                ),
+                Ok(None) => bindings::generic_file_llseek(file, offset, whence),
+                Err(e) => e.to_errno().into(),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `llseek`.
+    unsafe extern "C" fn fallocate(
+        file: *mut bindings::file,
+        mode: c_int,
+        pos: bindings::loff_t,
+        len: bindings::loff_t,
+    ) -> c_long {
+        // SAFETY: As this function requires. The VFS has checked that position and length are not negative.
+        let this = unsafe { File::<T>::from_raw(file) };
+        to_int(T::fallocate(this, mode as u32, pos as u64, len as u64)) as c_long
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: both files are open, `to` belongs to `T`, and both have the same operations.
+    unsafe extern "C" fn copy_file_range(
+        from: *mut bindings::file,
+        from_pos: bindings::loff_t,
+        to: *mut bindings::file,
+        to_pos: bindings::loff_t,
+        len: usize,
+        _flags: c_uint,
+    ) -> isize {
+        // SAFETY: As this function requires.
+        unsafe {
+            let same = (*(*from).f_inode).i_sb == (*(*to).f_inode).i_sb;
+            let copied = if same {
+                let (a, b) = (File::<T>::from_raw(from), File::<T>::from_raw(to));
+                T::copy(a, from_pos as u64, b, to_pos as u64, len)
+            } else {
+                Ok(None)
+            };
+            match copied {
+                Ok(Some(n)) => n as isize,
+                Ok(None) => bindings::rust_fuse_splice_copy_file_range(from, from_pos, to, to_pos, len),
+                Err(e) => e.to_errno() as isize,
+            }
+        }
     }
 
     unsafe extern "C" fn fsync(

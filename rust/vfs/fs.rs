@@ -83,6 +83,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// Makes the private data of an inode.
     fn new_inode() -> impl PinInit<Self::Inode, Error>;
 
+    /// The handlers of extended attributes: [`super_block::XattrHandlers::of`].
+    fn xattr_handlers() -> super_block::XattrHandlers;
+
     /// Whether `name` in `dir` still is what `dentry` says. With `may_block` false, answers `ECHILD` where the server would
     /// have to be asked.
     fn revalidate(

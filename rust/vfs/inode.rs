@@ -7,7 +7,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{to_int, FileSystem, SuperBlock};
+use super::{to_int, xattr, FileSystem, SuperBlock};
 use crate::bindings;
 use core::{
     marker::PhantomData,
@@ -586,7 +586,7 @@ impl Change<'_> {
 }
 
 /// Operations on inodes of every kind.
-pub(crate) trait Operations: FileSystem {
+pub(crate) trait Operations: xattr::Operations {
     /// Makes sure that cached attributes are fresh enough; `force` asks for those of this moment. With `may_block` false
     /// it answers `ECHILD` where it would have to wait.
     fn refresh(inode: &Inode<Self>, force: bool, may_block: bool) -> Result;
@@ -607,6 +607,7 @@ impl<T: Operations> Wrap<T> {
         permission: Some(Self::permission),
         getattr: Some(Self::getattr),
         setattr: Some(Self::setattr),
+        listxattr: Some(xattr::Wrap::<T>::list),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
@@ -680,6 +681,66 @@ impl<T: Operations> Wrap<T> {
                 )
             }
         })
+    }
+}
+
+/// Operations on symbolic links.
+pub(crate) trait LinkOperations: Operations {
+    /// What the link says, without a NUL.
+    fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>>;
+}
+
+/// Wrappers of [`LinkOperations`].
+struct LinkWrap<T: LinkOperations>(PhantomData<T>);
+
+impl<T: LinkOperations> LinkWrap<T> {
+    const TABLE: bindings::inode_operations = bindings::inode_operations {
+        get_link: Some(Self::get_link),
+        ..Wrap::<T>::TABLE
+    };
+
+    /// # Safety
+    ///
+    /// For the VFS only: the inode is a link of `T`, and `done` is used once, after the result was read.
+    unsafe extern "C" fn get_link(
+        dentry: *mut bindings::dentry,
+        inode: *mut bindings::inode,
+        done: *mut bindings::delayed_call,
+    ) -> *const c_char {
+        if dentry.is_null() {
+            return super::err_ptr::<c_char>(ECHILD);
+        }
+        // SAFETY: As this function requires.
+        let this = unsafe { Inode::<T>::from_raw(inode) };
+        if this.is_bad() {
+            return super::err_ptr::<c_char>(EIO);
+        }
+        let text = T::read_link(this).and_then(|mut text| {
+            if text.is_empty() || text.contains(&0) {
+                return Err(EIO);
+            }
+            text.push(0, GFP_KERNEL)?;
+            Ok(text)
+        });
+        match text {
+            Ok(text) => {
+                let (p, _, _) = text.into_raw_parts();
+                // SAFETY: The memory came from kmalloc; `kfree_link` gives it back when the VFS is done with it.
+                unsafe {
+                    (*done).fn_ = Some(bindings::kfree_link);
+                    (*done).arg = p.cast();
+                }
+                p.cast_const().cast()
+            }
+            Err(e) => super::err_ptr::<c_char>(e),
+        }
+    }
+}
+
+impl<T: LinkOperations> New<T> {
+    /// Makes it a symbolic link.
+    pub(crate) fn set_link(&self) {
+        self.set_inode_ops(&LinkWrap::<T>::TABLE);
     }
 }
 

@@ -114,6 +114,21 @@ impl<T: FileSystem> Inode<T> {
         })
     }
 
+    /// Drops cached pages that `[start, start + len)` bytes touch, whatever is in them, with faults kept out by the caller's
+    /// choice. For a DAX file the layout must be broken first.
+    pub(crate) fn drop_pages(&self, start: u64, len: u64) {
+        let page = kernel::page::PAGE_SIZE as u64;
+        let end = start.saturating_add(len).next_multiple_of(page);
+        // SAFETY: The inode and its mapping are valid.
+        unsafe {
+            bindings::truncate_inode_pages_range(
+                (*self.as_raw()).i_mapping,
+                (start & !(page - 1)) as i64,
+                end.saturating_sub(1),
+            )
+        };
+    }
+
     /// Drops all cached pages that are clean and unused, and unmaps the others.
     pub(crate) fn invalidate_all_pages(&self) {
         // SAFETY: The inode and its mapping are valid.

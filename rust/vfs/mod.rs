@@ -21,6 +21,7 @@ pub(crate) mod mapping;
 pub(crate) mod page;
 pub(crate) mod super_block;
 pub(crate) mod time;
+pub(crate) mod xattr;
 
 pub(crate) use fs::{FileSystem, Registration};
 pub(crate) use inode::Inode;

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{fs::Registration, inode, to_int, FileSystem, Inode};
+use super::{fs::Registration, inode, to_int, xattr, FileSystem, Inode};
 use crate::bindings;
 use core::{
     fmt::{self, Write},
@@ -64,6 +64,16 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Finds an inode in memory by its node id.
     pub(crate) fn find_inode(&self, ino: u64) -> Option<ARef<Inode<T>>> {
         inode::find(self, ino)
+    }
+}
+
+/// The extended attribute handlers of a super block.
+pub(crate) struct XattrHandlers(*const *const bindings::xattr_handler);
+
+impl XattrHandlers {
+    /// Those that call the operations of `T`.
+    pub(crate) fn of<T: xattr::Operations>() -> Self {
+        Self(xattr::Wrap::<T>::handlers())
     }
 }
 
@@ -146,6 +156,7 @@ pub(super) unsafe fn fill<T: FileSystem>(
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
         (*sb).s_time_gran = 1;
         (*sb).s_iflags |= bindings::SB_I_NOIDMAP as usize;
+        (*sb).s_xattr = T::xattr_handlers().0;
         super::dentry::set_ops::<T>(sb);
         kernel::error::to_result(bindings::super_setup_bdi(sb))?;
     }

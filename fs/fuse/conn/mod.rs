@@ -39,6 +39,18 @@ pub(crate) struct Negotiated {
 pub(crate) struct Missing {
     /// CREATE: MKNOD and OPEN do it.
     pub(crate) create: Flag,
+    /// GETXATTR.
+    pub(crate) getxattr: Flag,
+    /// FALLOCATE.
+    pub(crate) fallocate: Flag,
+    /// LSEEK.
+    pub(crate) lseek: Flag,
+    /// COPY_FILE_RANGE_64.
+    pub(crate) copy_file_range_64: Flag,
+    /// COPY_FILE_RANGE.
+    pub(crate) copy_file_range: Flag,
+    /// LINK.
+    pub(crate) link: Flag,
     /// OPEN: files need none.
     pub(crate) open: Flag,
     /// OPENDIR: directories need none.

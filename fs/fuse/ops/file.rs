@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR.
+//! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, FALLOCATE,
+//! LSEEK, COPY_FILE_RANGE.
 
 use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
-        file::{FlushIn, FsyncIn, OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut},
+        file::{
+            CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, LseekIn, LseekOut,
+            OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
+        },
         ids::{Fh, NodeId},
         opcode::Opcode,
     },
@@ -121,4 +125,24 @@ impl<const DIR: bool> Operation for Fsync<DIR> {
     fn encode(&self, args: &mut Args<'_>) -> Result {
         args.put(&self.arg)
     }
+}
+
+simple_op! {
+    /// FALLOCATE.
+    Fallocate(FallocateIn) -> () = Opcode::FALLOCATE;
+}
+
+simple_op! {
+    /// LSEEK, for holes and data.
+    Lseek(LseekIn) -> LseekOut = Opcode::LSEEK;
+}
+
+simple_op! {
+    /// COPY_FILE_RANGE_64.
+    CopyFileRange64(CopyFileRangeIn) -> CopyFileRangeOut = Opcode::COPY_FILE_RANGE_64;
+}
+
+simple_op! {
+    /// COPY_FILE_RANGE: copies less than 4 GiB.
+    CopyFileRange(CopyFileRangeIn) -> WriteOut = Opcode::COPY_FILE_RANGE;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of the protocol, one type each, by family: [`names`], [`attr`], [`file`], [`mount`], [`dax`].
+//! The operations of the protocol, one type each, by family: [`names`], [`attr`], [`file`], [`mount`], [`dax`], [`xattr`].
 //!
 //! An operation borrows what it sends and says what it gets back; it takes no locks.
 
@@ -9,6 +9,7 @@ pub(crate) mod dax;
 pub(crate) mod file;
 pub(crate) mod mount;
 pub(crate) mod names;
+pub(crate) mod xattr;
 
 /// Defines an operation whose arguments are one structure.
 macro_rules! simple_op {

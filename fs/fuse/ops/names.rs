@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on names: LOOKUP, MKNOD, MKDIR, UNLINK, RMDIR.
+//! Operations on names: LOOKUP, MKNOD, MKDIR, CREATE, SYMLINK, LINK, UNLINK, RMDIR, RENAME; and READLINK.
 
 use crate::{
     chan::{Args, Operation},
     proto::{
         attr::EntryOut,
-        dir::{MkdirIn, MknodIn},
+        dir::{LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn},
         file::{CreateIn, OpenOut},
         ids::NodeId,
         opcode::Opcode,
@@ -136,5 +136,127 @@ impl Operation for Create<'_> {
     fn encode(&self, args: &mut Args<'_>) -> Result {
         args.put(&self.arg)?;
         args.name(self.name)
+    }
+}
+
+/// SYMLINK: makes a symbolic link. What it says, with its NUL, is the payload.
+pub(crate) struct Symlink<'a> {
+    /// The directory.
+    pub(crate) parent: NodeId,
+    /// The name.
+    pub(crate) name: &'a [u8],
+}
+
+impl Operation for Symlink<'_> {
+    const OPCODE: Opcode = Opcode::SYMLINK;
+    type Reply = EntryOut;
+
+    fn nodeid(&self) -> NodeId {
+        self.parent
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.name(self.name)
+    }
+}
+
+/// READLINK: what a symbolic link says is the payload.
+pub(crate) struct Readlink(pub(crate) NodeId);
+
+impl Operation for Readlink {
+    const OPCODE: Opcode = Opcode::READLINK;
+    type Reply = ();
+
+    fn nodeid(&self) -> NodeId {
+        self.0
+    }
+
+    fn encode(&self, _args: &mut Args<'_>) -> Result {
+        Ok(())
+    }
+}
+
+/// LINK: gives an inode another name.
+pub(crate) struct Link<'a> {
+    /// The inode.
+    pub(crate) inode: NodeId,
+    /// The directory of the new name.
+    pub(crate) parent: NodeId,
+    /// The new name.
+    pub(crate) name: &'a [u8],
+}
+
+impl Operation for Link<'_> {
+    const OPCODE: Opcode = Opcode::LINK;
+    type Reply = EntryOut;
+
+    fn nodeid(&self) -> NodeId {
+        self.parent
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.put(&LinkIn {
+            oldnodeid: self.inode,
+        })?;
+        args.name(self.name)
+    }
+}
+
+/// What RENAME and RENAME2 are about.
+pub(crate) struct RenameNames<'a> {
+    /// The directory of the old name.
+    pub(crate) old_dir: NodeId,
+    /// The old name.
+    pub(crate) old: &'a [u8],
+    /// The directory of the new name.
+    pub(crate) new_dir: NodeId,
+    /// The new name.
+    pub(crate) new: &'a [u8],
+}
+
+/// RENAME: without flags.
+pub(crate) struct Rename<'a>(pub(crate) RenameNames<'a>);
+
+impl Operation for Rename<'_> {
+    const OPCODE: Opcode = Opcode::RENAME;
+    type Reply = ();
+
+    fn nodeid(&self) -> NodeId {
+        self.0.old_dir
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.put(&RenameIn {
+            newdir: self.0.new_dir,
+        })?;
+        args.name(self.0.old)?;
+        args.name(self.0.new)
+    }
+}
+
+/// RENAME2: with flags.
+pub(crate) struct Rename2<'a> {
+    /// The names.
+    pub(crate) names: RenameNames<'a>,
+    /// `RENAME_*`.
+    pub(crate) flags: u32,
+}
+
+impl Operation for Rename2<'_> {
+    const OPCODE: Opcode = Opcode::RENAME2;
+    type Reply = ();
+
+    fn nodeid(&self) -> NodeId {
+        self.names.old_dir
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        args.put(&Rename2In {
+            newdir: self.names.new_dir,
+            flags: self.flags,
+            padding: 0,
+        })?;
+        args.name(self.names.old)?;
+        args.name(self.names.new)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         cred::Caller,
         dentry::Dentry,
         fs::{FileSystem, Param, Parsed},
-        super_block::{OptionWriter, StatFs},
+        super_block::{OptionWriter, StatFs, XattrHandlers},
         SuperBlock,
     },
 };
@@ -133,6 +133,10 @@ impl FileSystem for Virtiofs {
 
     fn new_inode() -> impl PinInit<InodeData, Error> {
         InodeData::new()
+    }
+
+    fn xattr_handlers() -> XattrHandlers {
+        XattrHandlers::of::<Self>()
     }
 
     fn revalidate(

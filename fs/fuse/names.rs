@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changes of names: creating, linking, renaming, removing; and what symbolic links say.
+//!
+//! Takes no locks of its own; the VFS holds the inode locks of the directories, and of what is renamed or removed.
+
+use crate::{
+    attr,
+    chan::{self, Flow, ForgetNode, Payload},
+    conn::Conn,
+    dir::entry,
+    errno,
+    file::FileData,
+    inode::{Entry, Inode},
+    ops::{
+        file::Release,
+        names::{
+            self, Create, Link, Mkdir, Mknod, Readlink, Remove, Rename2, RenameNames, Symlink,
+        },
+    },
+    proto::{
+        dir::{MkdirIn, MknodIn},
+        file::CreateIn,
+        ids::NodeId,
+    },
+    vfs::{
+        cred::Caller,
+        dir::{Found, Node, Rename},
+        page::Pages,
+        time::Moment,
+    },
+    virtiofs::Virtiofs,
+};
+use kernel::{page::PAGE_SIZE, prelude::*};
+
+const O_NOCTTY: u32 = 0o400;
+
+/// What an answer that must name an inode found.
+fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Virtiofs>> {
+    attr::expire(dir);
+    let made = made?.ok_or(EIO)?;
+    Ok(Found {
+        valid_until: made.valid_until(),
+        inode: Some(made.into_inode(dir.sb())?),
+    })
+}
+
+/// Makes a name for a new inode.
+pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Virtiofs>> {
+    let parent = NodeId::new(dir.key());
+    let umask = Caller::umask();
+    let made = match node {
+        Node::Plain { mode, rdev } => {
+            let arg = MknodIn {
+                mode,
+                rdev,
+                umask,
+                padding: 0,
+            };
+            entry(dir, &Mknod { parent, name, arg })
+        }
+        Node::Directory { mode } => {
+            let arg = MkdirIn { mode, umask };
+            entry(dir, &Mkdir { parent, name, arg })
+        }
+        Node::Symlink { target } => symlink(dir, name, target),
+    };
+    found(dir, made)
+}
+
+fn symlink(dir: &Inode, name: &[u8], target: &[u8]) -> Result<Option<Entry>> {
+    let conn: &Conn = dir.sb().data();
+    let len = target.len() + 1;
+    let mut pages = Pages::new(len)?;
+    let mut text = Iterator::chain(target.iter().copied(), Some(0));
+    for chunk in pages.chunks_mut(len) {
+        for (to, from) in chunk.iter_mut().zip(&mut text) {
+            *to = from;
+        }
+    }
+    let node = ForgetNode::new()?;
+    let version = conn.attr_version();
+    let op = Symlink {
+        parent: NodeId::new(dir.key()),
+        name,
+    };
+    let flow = Flow::ToServer(u32::try_from(len).map_err(|_| errno::enametoolong())?);
+    let (out, _, _) = conn.call_with(dir.sb(), &op, Payload::Pages(pages), flow)?;
+    Entry::new(conn, out, node, version)
+}
+
+/// What a symbolic link says.
+pub(crate) fn read_link(inode: &Inode) -> Result<KVec<u8>> {
+    let room = KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?;
+    let flow = Flow::FromServer((PAGE_SIZE - 1) as u32);
+    let op = Readlink(NodeId::new(inode.key()));
+    let ((), payload, len) =
+        inode
+            .sb()
+            .data()
+            .call_with(inode.sb(), &op, Payload::Bytes(room), flow)?;
+    let Payload::Bytes(mut text) = payload else {
+        return Err(EIO);
+    };
+    text.truncate(len);
+    Ok(text)
+}
+
+/// Gives an inode another name.
+pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Virtiofs>> {
+    let conn: &Conn = dir.sb().data();
+    if conn.missing.link.get() {
+        return Err(EPERM);
+    }
+    let op = Link {
+        inode: NodeId::new(inode.key()),
+        parent: NodeId::new(dir.key()),
+        name,
+    };
+    let made = entry(dir, &op).inspect_err(|e| {
+        if *e == errno::enosys() {
+            conn.missing.link.set();
+        }
+    });
+    attr::expire(inode);
+    match made {
+        Err(e) if e == errno::enosys() => Err(EPERM),
+        other => found(dir, other),
+    }
+}
+
+/// Renames.
+pub(crate) fn rename(r: &Rename<'_, Virtiofs>) -> Result {
+    let conn: &Conn = r.old_dir.sb().data();
+    let names = RenameNames {
+        old_dir: NodeId::new(r.old_dir.key()),
+        old: r.old.name(),
+        new_dir: NodeId::new(r.new_dir.key()),
+        new: r.new.name(),
+    };
+    let sb = r.old_dir.sb();
+    let sent = if r.flags == 0 {
+        conn.try_call(sb, &names::Rename(names))
+    } else {
+        let op = Rename2 {
+            names,
+            flags: r.flags,
+        };
+        conn.try_call(sb, &op)
+    };
+    if let Err(failed) = &sent {
+        if !failed.answered || failed.error == EINTR || failed.error == ENOENT {
+            // Nobody knows which names there are now: ask.
+            r.old.set_valid_until(Moment::PAST);
+            r.new.set_valid_until(Moment::PAST);
+        }
+    } else {
+        attr::expire(r.old_dir);
+        attr::expire(r.new_dir);
+        if let Some(moved) = r.old.inode() {
+            attr::expire(moved);
+        }
+        if let Some(other) = r.new.inode() {
+            if !r.exchanges() {
+                other.drop_link();
+            }
+            attr::expire(other);
+        }
+        if r.exchanges() {
+            r.new.set_valid_until(Moment::PAST);
+        }
+    }
+    match sent {
+        Err(failed) if failed.answered && failed.error == errno::enosys() => Err(EINVAL),
+        other => Ok(other?),
+    }
+}
+
+/// Removes a name: RMDIR with `DIR`, else UNLINK.
+pub(crate) fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) -> Result {
+    let op = Remove::<'_, DIR> {
+        parent: NodeId::new(dir.key()),
+        name,
+    };
+    dir.sb().data().call(dir.sb(), &op)?;
+    victim.drop_link();
+    attr::expire(dir);
+    attr::expire(victim);
+    Ok(())
+}
+
+/// Creates and opens a regular file in one step; `None` where the server cannot.
+pub(crate) fn create_open(
+    dir: &Inode,
+    name: &[u8],
+    flags: u32,
+    mode: u32,
+) -> Result<Option<(Found<Virtiofs>, KBox<FileData>)>> {
+    let conn: &Conn = dir.sb().data();
+    if conn.missing.create.get() {
+        return Ok(None);
+    }
+    let node = ForgetNode::new()?;
+    let mut data = FileData::new()?;
+    let version = conn.attr_version();
+    let op = Create {
+        parent: NodeId::new(dir.key()),
+        name,
+        arg: CreateIn {
+            flags: flags & !O_NOCTTY,
+            mode,
+            umask: Caller::umask(),
+            ..Default::default()
+        },
+    };
+    let out = match conn.call(dir.sb(), &op) {
+        Ok(out) => out,
+        Err(e) if e == errno::enosys() => {
+            conn.missing.create.set();
+            return Ok(None);
+        }
+        Err(e) => return Err(e),
+    };
+    data.opened(&out.open);
+    let made = found(dir, Entry::new(conn, out.entry, node, version)).and_then(|made| {
+        let regular = made.inode.as_ref().is_some_and(|inode| inode.is_regular());
+        if regular {
+            Ok(made)
+        } else {
+            Err(EIO)
+        }
+    });
+    match made {
+        Ok(made) => Ok(Some((made, data))),
+        Err(e) => {
+            let release = Release::<false>::new(out.entry.nodeid, out.open.fh, flags);
+            let _ = chan::send_detached(&**conn.transport(), Caller::default(), &release);
+            Err(e)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extended attributes. The kernel asks for `security.capability` before every write; that there is none is believed for
+//! as long as the attributes of the inode are.
+//!
+//! Locks: none but the inode's own spinlock, briefly.
+
+use crate::{
+    attr,
+    chan::{Flow, Payload},
+    conn::Conn,
+    errno,
+    inode::Inode,
+    ops::xattr::{Length, List, ListLength, Removexattr, Setxattr, Value},
+    proto::{
+        ids::NodeId,
+        xattr::{check_list, SetxattrIn},
+    },
+    vfs::{page::Pages, xattr::Operations},
+    virtiofs::Virtiofs,
+};
+use kernel::{prelude::*, str::CStr};
+
+/// The attribute that holds file capabilities.
+const CAPS: &[u8] = b"security.capability";
+/// Most bytes of a value or a list.
+const SIZE_MAX: usize = 65536;
+
+/// The pages of a payload with the bytes that came, copied into the caller's room.
+fn copy_out(payload: Payload, len: usize, room: &mut [u8]) -> Result<usize> {
+    let Payload::Pages(pages) = payload else {
+        return Err(EIO);
+    };
+    let mut left = room.get_mut(..len).ok_or(EIO)?;
+    for chunk in pages.chunks(len) {
+        let (to, rest) = left.split_at_mut_checked(chunk.len()).ok_or(EIO)?;
+        to.copy_from_slice(chunk);
+        left = rest;
+    }
+    Ok(len)
+}
+
+impl Operations for Virtiofs {
+    fn get(inode: &Inode, name: &CStr, room: &mut [u8]) -> Result<usize> {
+        let conn: &Conn = inode.sb().data();
+        let caps = name.to_bytes() == CAPS;
+        if conn.missing.getxattr.get() {
+            return Err(errno::eopnotsupp());
+        }
+        if caps && !inode.data().state.lock().no_caps_until.passed() {
+            return Err(errno::enodata());
+        }
+        let nodeid = NodeId::new(inode.key());
+        let size = room.len().min(SIZE_MAX);
+        let got = if size == 0 {
+            let op = Length {
+                nodeid,
+                name: name.to_bytes(),
+            };
+            conn.call(inode.sb(), &op)
+                .map(|out| (out.size as usize).min(SIZE_MAX))
+        } else {
+            let op = Value {
+                nodeid,
+                name: name.to_bytes(),
+                size: size as u32,
+            };
+            let pages = Payload::Pages(Pages::new(size)?);
+            conn.call_with(inode.sb(), &op, pages, Flow::FromServer(size as u32))
+                .and_then(|((), payload, len)| copy_out(payload, len, room))
+        };
+        got.inspect_err(|e| {
+            if *e == errno::enosys() {
+                conn.missing.getxattr.set();
+            } else if caps && *e == errno::enodata() {
+                let mut state = inode.data().state.lock();
+                state.no_caps_until = state.believed_for();
+            }
+        })
+        .map_err(unsupported)
+    }
+
+    fn set(inode: &Inode, name: &CStr, value: Option<&[u8]>, flags: u32) -> Result {
+        let conn: &Conn = inode.sb().data();
+        let nodeid = NodeId::new(inode.key());
+        let name = name.to_bytes();
+        let done = match value {
+            Some(value) => {
+                let mut pages = Pages::new(value.len())?;
+                let mut left = value;
+                for chunk in pages.chunks_mut(value.len()) {
+                    let (from, rest) = left.split_at_checked(chunk.len()).ok_or(EIO)?;
+                    chunk.copy_from_slice(from);
+                    left = rest;
+                }
+                let size = u32::try_from(value.len()).map_err(|_| E2BIG)?;
+                let op = Setxattr {
+                    nodeid,
+                    name,
+                    arg: SetxattrIn {
+                        size,
+                        flags,
+                        ..Default::default()
+                    },
+                };
+                let payload = Payload::Pages(pages);
+                conn.call_with(inode.sb(), &op, payload, Flow::ToServer(size))
+                    .map(drop)
+            }
+            None => conn.call(inode.sb(), &Removexattr { nodeid, name }),
+        };
+        attr::expire(inode);
+        inode.data().state.lock().no_caps_until = crate::vfs::time::Moment::PAST;
+        done.map_err(unsupported)
+    }
+
+    fn list(inode: &Inode, room: &mut [u8]) -> Result<usize> {
+        let conn: &Conn = inode.sb().data();
+        let nodeid = NodeId::new(inode.key());
+        let size = room.len().min(SIZE_MAX);
+        if size == 0 {
+            let out = conn
+                .call(inode.sb(), &ListLength(nodeid))
+                .map_err(unsupported)?;
+            return Ok((out.size as usize).min(SIZE_MAX));
+        }
+        let op = List {
+            nodeid,
+            size: size as u32,
+        };
+        let pages = Payload::Pages(Pages::new(size)?);
+        let ((), payload, len) = conn
+            .call_with(inode.sb(), &op, pages, Flow::FromServer(size as u32))
+            .map_err(unsupported)?;
+        let len = copy_out(payload, len, room)?;
+        check_list(room.get(..len).ok_or(EIO)?).map_err(|_| EIO)?;
+        Ok(len)
+    }
+}
+
+/// What a server without an operation makes of it for users.
+fn unsupported(e: Error) -> Error {
+    if e == errno::enosys() {
+        errno::eopnotsupp()
+    } else {
+        e
+    }
+}
