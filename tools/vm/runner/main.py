@@ -115,8 +115,8 @@ def boot(o, out, sock, kdir, shares, script, tests):
         extra = f"kmemleak={'on' if o.kmemleak else 'off'} {o.append}"
         command = machine.command(qemu.tsc_khz(), o.gdb, extra)
         if o.gdb:
-            say(f"gdb: tools/env/enter gdb {kdir}/vmlinux -ex 'target remote :1234'  (after insmod: lx-symbols, or "
-                f"add-symbol-file {os.environ.get('RUST_FUSE_KO') or 'the .ko'} 0xffffffffa0000000)")
+            say(f"gdb: tools/env/enter gdb {kdir}/vmlinux -ex 'target remote :1234'  (then: add-symbol-file "
+                f"{os.environ.get('RUST_FUSE_KO') or 'the .ko'} 0xffffffffa0000000)")
         process = start_qemu(machine, command, out, o.shell)
         agent.Agent(f"{sock}/ctl.sock", shares, machine.windows, out / "control.log").start()
         watcher = Watcher(process, out, o)
