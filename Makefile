@@ -5,8 +5,7 @@
 KDIR ?=
 RUN := tools/vm/run
 
-.PHONY: all modules demo check check-quick check-c check-kmemleak check-mmio check-stock shell gdb \
-	test-host lint fmt clean help
+.PHONY: all modules demo check check-long check-quick shell gdb test-host lint fmt clean help
 
 all: modules
 
@@ -24,6 +23,9 @@ gdb: ## as shell, with QEMU waiting for gdb
 
 check: ## all tests: host, lint, and guests on PCI, MMIO, with stock virtiofsd, with the C modules, and for leaks
 	@tools/testing/check
+
+check-long: check ## check, and what takes longer
+	@tools/testing/check long
 
 check-quick: ## the kselftests in one guest on PCI; MODULE=c for the C modules
 	@$(RUN) --kernel debug --module $(or $(MODULE),rust)
