@@ -23,7 +23,7 @@ use crate::{
         ids::NodeId,
     },
     vfs::{
-        dentry::Dentry,
+        dentry::Cached,
         dir::{Emitter, Found, Node, Rename},
         file::{File, Opening},
         time::Moment,
@@ -50,7 +50,7 @@ pub(crate) fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Resu
 pub(crate) fn revalidate(
     dir: &Inode,
     name: &[u8],
-    dentry: &Dentry<Virtiofs>,
+    dentry: &Cached<Virtiofs>,
     may_block: bool,
 ) -> Result<bool> {
     if let Some(inode) = dentry.inode() {

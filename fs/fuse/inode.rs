@@ -17,10 +17,12 @@ use crate::{
     vfs::{inode::Got, time::Moment, SuperBlock},
     virtiofs::Virtiofs,
 };
-use kernel::{new_spinlock, prelude::*, sync::aref::ARef, sync::SpinLock};
+use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
 /// An inode of a FUSE mount.
 pub(crate) type Inode = crate::vfs::Inode<Virtiofs>;
+/// A counted reference to one.
+pub(crate) type InodeRef = crate::vfs::inode::Ref<Virtiofs>;
 
 /// What an inode holds.
 #[pin_data]
@@ -163,7 +165,7 @@ impl Entry {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn into_inode(self, sb: &SuperBlock<Virtiofs>) -> Result<ARef<Inode>> {
+    pub(crate) fn into_inode(self, sb: &SuperBlock<Virtiofs>) -> Result<InodeRef> {
         loop {
             match sb.get_inode(self.out.nodeid.get())? {
                 Got::Existing(inode) => {
@@ -214,10 +216,7 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Virtiofs>, attr: &Attr) {
     new.set_plain();
     match attr.mode & S_IFMT {
         S_IFREG => {
-            if wants_dax(conn, attr.flags) {
-                new.set_dax();
-            }
-            new.set_mapping();
+            new.set_mapping(wants_dax(conn, attr.flags));
             new.set_file();
         }
         S_IFDIR => new.set_dir(),
@@ -239,7 +238,7 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 }
 
 /// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Virtiofs>) -> Result<ARef<Inode>> {
+pub(crate) fn root(sb: &SuperBlock<Virtiofs>) -> Result<InodeRef> {
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
             let attr = Attr {
@@ -268,4 +267,3 @@ pub(crate) fn forget(inode: &Inode) {
         }
     }
 }
-

@@ -108,11 +108,6 @@ impl Window {
         (self.len() / RANGE_SIZE) as usize
     }
 
-    /// The physical address of its first byte.
-    pub(crate) fn addr(&self) -> u64 {
-        self.pagemap.addr()
-    }
-
     /// The C device, valid as long as `self`; for the abstractions that hand it to the kernel.
     pub(crate) fn as_raw(&self) -> *mut bindings::dax_device {
         self.dax.as_ptr()
@@ -180,8 +175,10 @@ unsafe fn rest<'a>(
     dax: *mut bindings::dax_device,
     pgoff: c_ulong,
 ) -> Result<(&'a Pagemap, usize, usize)> {
-    // SAFETY: The private data of a window's device is its pagemap, which outlives running operations.
-    let pagemap = unsafe { &*bindings::dax_get_private(dax).cast::<Pagemap>() };
+    // SAFETY: The private data of a window's device is its pagemap, which outlives running operations, or null when the
+    // device is killed meanwhile.
+    let pagemap =
+        unsafe { bindings::dax_get_private(dax).cast::<Pagemap>().as_ref() }.ok_or(ENXIO)?;
     let pages = (pagemap.len() >> PAGE_SHIFT) as usize;
     match pages.checked_sub(pgoff) {
         None | Some(0) => Err(ERANGE),

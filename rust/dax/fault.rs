@@ -12,7 +12,7 @@ use crate::{
     bindings,
     vfs::{
         file::{File, Mmap},
-        inode::Locked,
+        inode::InvalidateShared,
         Inode,
     },
 };
@@ -44,13 +44,6 @@ pub(crate) trait Operations: iomap::Operations {
 }
 
 impl<T: Operations> Fault<'_, T> {
-    /// The first byte of the page (or huge page) that is wanted.
-    pub(crate) fn pos(&self) -> u64 {
-        // SAFETY: The fault is valid for the call.
-        let pgoff = unsafe { (*self.vmf).__bindgen_anon_1.pgoff };
-        ((pgoff >> self.order << self.order) as u64) << PAGE_SHIFT
-    }
-
     /// The first byte of the very page that was touched.
     pub(crate) fn touched(&self) -> u64 {
         // SAFETY: The fault is valid for the call.
@@ -68,12 +61,16 @@ impl<T: Operations> Fault<'_, T> {
         unsafe { File::from_raw((*(*self.vmf).__bindgen_anon_1.vma).vm_file) }
     }
 
-    /// Handles the fault with what [`iomap::Operations::extent`] says. `_locked` is the invalidate lock, held for reading.
+    /// Handles the fault with what [`iomap::Operations::extent`] says. `locked` keeps invalidation out.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when `extent` answered that: nothing was changed, the fault can be handled again.
-    pub(crate) fn handle(&mut self, _locked: &Locked<'_, T>) -> Result<Outcome> {
+    /// `EAGAIN` when `extent` answered that: nothing was changed, the fault can be handled again. `EINVAL` for the lock of
+    /// another inode.
+    pub(crate) fn handle(&mut self, locked: &InvalidateShared<'_, T>) -> Result<Outcome> {
+        if !locked.is_of(self.file().inode()) {
+            return Err(EINVAL);
+        }
         let mut pfn: c_ulong = 0;
         let mut error: c_int = 0;
         // SAFETY: The fault is valid for the call and invalidation is kept out.
@@ -135,11 +132,17 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For memory management only: `vmf` is a fault on a mapping that has this table.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: The table belongs to mappings of this file system.
+        // SAFETY: As this function requires; the table is for mappings of this file system.
         unsafe { Self::run(vmf, 0, is_write(vmf)) }
     }
 
+    /// # Safety
+    ///
+    /// For memory management only: `vmf` is a fault on a mapping that has this table.
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
         order: c_uint,
@@ -148,26 +151,40 @@ impl<T: Operations> Wrap<T> {
         unsafe { Self::run(vmf, order, is_write(vmf)) }
     }
 
+    /// # Safety
+    ///
+    /// For memory management only: `vmf` is a fault on a mapping that has this table. It is shared.
     unsafe extern "C" fn mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As in `fault`.
         unsafe { Self::run(vmf, 0, true) }
     }
 }
 
-/// Whether the fault is for writing.
+/// Whether the fault is for writing to the file. A private mapping reads the file, and writes to a copy.
 ///
 /// # Safety
 ///
 /// `vmf` is valid.
 unsafe fn is_write(vmf: *const bindings::vm_fault) -> bool {
     // SAFETY: By the caller's promise.
-    unsafe { (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0 }
+    unsafe {
+        (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
+            && bindings::rust_fuse_vma_is_shared((*vmf).__bindgen_anon_1.vma)
+    }
 }
 
 impl<T: Operations> Mmap<'_, T> {
     /// Maps the file by DAX.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a file that is not reached by DAX.
     pub(crate) fn use_dax(self) -> Result {
-        self.set_dax_ops(&Wrap::<T>::TABLE);
+        if !self.inode().is_dax() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The file is reached by DAX, and the table is for such files of `T`.
+        unsafe { self.set_dax_ops(&Wrap::<T>::TABLE) };
         Ok(())
     }
 }

@@ -60,6 +60,9 @@ impl<T: Operations> Wrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For iomap only: the inode belongs to `T`, and `iomap` is to be filled.
     unsafe extern "C" fn begin(
         inode: *mut bindings::inode,
         pos: bindings::loff_t,
@@ -111,11 +114,16 @@ impl<T: Operations> Wrap<T> {
 ///
 /// # Errors
 ///
-/// `EFAULT` when not one byte could be moved because the user's memory is not present; the rest as for the system call.
+/// `EFAULT` when not one byte could be moved because the user's memory is not present; `EINVAL` for the lock of another
+/// inode or a file that is not reached by DAX; the rest as for the system call.
 pub(crate) fn transfer<T: Operations, const WRITE: bool>(
     io: &mut iter::Io<'_, T, WRITE>,
-    _locked: &Locked<'_, T>,
+    locked: &Locked<'_, T>,
 ) -> Result<usize> {
+    let inode = io.file().inode();
+    if !locked.is_of(inode) || !inode.is_dax() {
+        return Err(EINVAL);
+    }
     // SAFETY: Both pointers are valid for the call, and the inode is locked. Page faults are off for this task meanwhile.
     iter::from_len(unsafe {
         bindings::rust_fuse_pagefault_disable();

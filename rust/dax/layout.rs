@@ -12,6 +12,11 @@ use crate::{
 };
 use kernel::{error::to_result, prelude::*};
 
+/// Waits once, with faults let in.
+///
+/// # Safety
+///
+/// For `dax_break_layout` only: the invalidate lock of the inode is held for writing, by this task.
 unsafe extern "C" fn wait_for_page(inode: *mut bindings::inode) {
     // SAFETY: Called by `dax_break_layout` with the lock held, which is held again at the end.
     unsafe {
@@ -47,9 +52,12 @@ impl<T: FileSystem> Invalidate<'_, T> {
         end: u64,
         wait: Option<unsafe extern "C" fn(*mut bindings::inode)>,
     ) -> Result {
-        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let (start, end) = (
+            i64::try_from(start).unwrap_or(i64::MAX),
+            i64::try_from(end).unwrap_or(i64::MAX),
+        );
         let inode: &Inode<T> = self.inode();
         // SAFETY: The inode is valid and the invalidate lock is held for writing.
-        to_result(unsafe { bindings::dax_break_layout(inode.as_raw(), start as i64, end, wait) })
+        to_result(unsafe { bindings::dax_break_layout(inode.as_raw(), start, end, wait) })
     }
 }

@@ -74,11 +74,6 @@ RUST_FUSE_HELPER(bool, inode_is_new, struct inode *inode)
 	return inode_state_read_once(inode) & I_NEW;
 }
 
-RUST_FUSE_HELPER(bool, is_bad_inode, struct inode *inode)
-{
-	return is_bad_inode(inode);
-}
-
 RUST_FUSE_HELPER(void, inode_lock, struct inode *inode)
 {
 	inode_lock(inode);
@@ -264,6 +259,11 @@ RUST_FUSE_HELPER(void, vma_set_dax, struct vm_area_struct *vma, const struct vm_
 	file_accessed(vma->vm_file);
 	vma->vm_ops = ops;
 	vm_flags_set(vma, VM_MIXEDMAP | VM_HUGEPAGE);
+}
+
+RUST_FUSE_HELPER(bool, vma_is_shared, const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_SHARED;
 }
 
 RUST_FUSE_HELPER(struct page *, alloc_page, void)

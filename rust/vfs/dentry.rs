@@ -8,30 +8,52 @@
 
 use super::{time::Moment, FileSystem, Inode};
 use crate::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Deref};
 use kernel::{prelude::*, types::Opaque};
+
+/// A `dentry` of the file system `T`, whose parent and name may change at any time.
+#[repr(transparent)]
+pub(crate) struct Cached<T: FileSystem>(Opaque<bindings::dentry>, PhantomData<T>);
 
 /// A `dentry` of the file system `T`, with its parent and name stable for as long as the reference lives.
 #[repr(transparent)]
-pub(crate) struct Dentry<T: FileSystem>(Opaque<bindings::dentry>, PhantomData<T>);
+pub(crate) struct Dentry<T: FileSystem>(Cached<T>);
+
+impl<T: FileSystem> Deref for Dentry<T> {
+    type Target = Cached<T>;
+
+    fn deref(&self) -> &Cached<T> {
+        &self.0
+    }
+}
 
 impl<T: FileSystem> Dentry<T> {
     /// # Safety
     ///
-    /// `dentry` belongs to `T`, and its parent's lock (or a copy of its name) keeps its name stable for `'a`.
+    /// `dentry` belongs to `T`, and the lock of its parent is held for `'a`, which keeps its name stable.
     pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
         // SAFETY: By the caller's promise; the type is transparent.
         unsafe { &*dentry.cast() }
-    }
-
-    pub(super) fn as_raw(&self) -> *mut bindings::dentry {
-        self.0.get()
     }
 
     /// The name.
     pub(crate) fn name(&self) -> &[u8] {
         // SAFETY: The name is stable, as promised to `from_raw`.
         unsafe { qstr(&raw const (*self.as_raw()).__bindgen_anon_1.d_name) }
+    }
+}
+
+impl<T: FileSystem> Cached<T> {
+    /// # Safety
+    ///
+    /// `dentry` belongs to `T`, and is counted or inside a lockless walk for `'a`.
+    unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*dentry.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::dentry {
+        self.0.get()
     }
 
     /// The inode, if the name is known to exist.
@@ -74,21 +96,25 @@ unsafe fn qstr<'a>(q: *const bindings::qstr) -> &'a [u8] {
 struct Ops<T: FileSystem>(PhantomData<T>);
 
 impl<T: FileSystem> Ops<T> {
-    const TABLE: bindings::dentry_operations = bindings::dentry_operations {
+    const TABLE: &'static bindings::dentry_operations = &bindings::dentry_operations {
         d_revalidate: Some(Self::revalidate),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: `dir` and `dentry` belong to `T`, `name` is a copy that does not change, and with `LOOKUP_RCU` all this is inside a
+    /// lockless walk.
     unsafe extern "C" fn revalidate(
         dir: *mut bindings::inode,
         name: *const bindings::qstr,
         dentry: *mut bindings::dentry,
         flags: c_uint,
     ) -> c_int {
-        // SAFETY: All are valid for the call; the name is a stable copy.
+        // SAFETY: As this function requires.
         let (dir, name, dentry) =
-            unsafe { (Inode::from_raw(dir), qstr(name), Dentry::from_raw(dentry)) };
+            unsafe { (Inode::from_raw(dir), qstr(name), Cached::from_raw(dentry)) };
         let may_block = flags & bindings::RUST_FUSE_LOOKUP_RCU == 0;
         match T::revalidate(dir, name, dentry, may_block) {
             Ok(valid) => c_int::from(valid),
@@ -104,5 +130,5 @@ impl<T: FileSystem> Ops<T> {
 /// `sb` is being filled.
 pub(super) unsafe fn set_ops<T: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: By the caller's promise; the table is static.
-    unsafe { bindings::set_default_d_op(sb, &Ops::<T>::TABLE) };
+    unsafe { bindings::set_default_d_op(sb, Ops::<T>::TABLE) };
 }

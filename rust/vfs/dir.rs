@@ -13,16 +13,19 @@ use super::{
     to_int, xattr, FileSystem, Inode,
 };
 use crate::bindings;
-use core::marker::PhantomData;
-use kernel::{error::to_result, prelude::*, str::CStr, sync::aref::ARef};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{error::to_result, prelude::*, str::CStr};
 
 /// What a lookup found.
 pub(crate) struct Found<T: FileSystem> {
     /// The inode; `None` when the name does not exist.
-    pub(crate) inode: Option<ARef<Inode<T>>>,
+    pub(crate) inode: Option<inode::Ref<T>>,
     /// Until when this is believed.
     pub(crate) valid_until: Moment,
 }
+
+/// What was created, and the private data of the open file.
+pub(crate) type Opened<T> = (Found<T>, KBox<<T as FileSystem>::File>);
 
 /// What to create.
 pub(crate) enum Node<'a> {
@@ -84,7 +87,7 @@ pub(crate) trait Operations:
         name: &[u8],
         flags: u32,
         mode: u32,
-    ) -> Result<Option<(Found<Self>, KBox<Self::File>)>>;
+    ) -> Result<Option<Opened<Self>>>;
     /// Removes a name that is no directory.
     fn unlink(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
     /// Removes an empty directory.
@@ -114,12 +117,16 @@ impl<T: Operations> Wrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory and the name belong to `T`; the directory is locked, and
+    /// `dentry` is in lookup.
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         _flags: c_uint,
     ) -> *mut bindings::dentry {
-        // SAFETY: Both belong to this file system; the directory is locked, so the name is stable.
+        // SAFETY: As this function requires; the lock keeps the name stable.
         let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
         if this.is_bad() {
             return err_ptr(EIO);
@@ -139,7 +146,7 @@ impl<T: Operations> Wrap<T> {
     unsafe fn splice(dentry: *mut bindings::dentry, found: Found<T>) -> *mut bindings::dentry {
         let inode = found
             .inode
-            .map_or(core::ptr::null_mut(), |i| ARef::into_raw(i).as_ptr().cast());
+            .map_or(core::ptr::null_mut(), inode::Ref::into_raw);
         // SAFETY: By the caller's promise; the reference to the inode is handed over.
         let other = unsafe { bindings::d_splice_alias(inode, dentry) };
         match from_err_ptr(other) {
@@ -219,6 +226,10 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory and the name belong to `T`; the directory is locked, for
+    /// writing where a file may be created, `dentry` is in lookup or negative, and `file` is being opened.
     unsafe extern "C" fn atomic_open(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
@@ -226,8 +237,7 @@ impl<T: Operations> Wrap<T> {
         flags: c_uint,
         mode: bindings::umode_t,
     ) -> c_int {
-        // SAFETY: The VFS holds the directory's lock, for writing if a file may be created; all three belong to this file
-        // system.
+        // SAFETY: As this function requires.
         to_int(unsafe { Self::try_atomic_open(dir, dentry, file, flags, mode) })
     }
 
@@ -267,15 +277,24 @@ impl<T: Operations> Wrap<T> {
             };
         };
         let inode = found.inode.ok_or(EIO)?;
+        // A directory must not get a second name.
+        if !inode.is_regular() {
+            T::release(&inode, flags, data);
+            return Err(EIO);
+        }
         // SAFETY: The dentry is negative, and its lookup has ended; the reference to the inode is handed over.
         unsafe {
-            bindings::d_instantiate(dentry, ARef::into_raw(inode.clone()).as_ptr().cast());
+            bindings::d_instantiate(dentry, inode.clone().into_raw());
         }
         name.set_valid_until(found.valid_until);
         // SAFETY: The file is being opened.
         unsafe { file::adopt::<T>(&inode, dentry, file, data) }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory and the name belong to `T`; the directory is locked for
+    /// writing, and `dentry` is negative.
     unsafe extern "C" fn create(
         _idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
@@ -283,10 +302,13 @@ impl<T: Operations> Wrap<T> {
         mode: bindings::umode_t,
         _excl: bool,
     ) -> c_int {
-        // SAFETY: The VFS holds the directory's lock and hands in a negative dentry.
+        // SAFETY: As this function requires.
         unsafe { Self::make_plain(dir, dentry, mode.into(), 0) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::create`].
     unsafe extern "C" fn mknod(
         _idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
@@ -301,6 +323,9 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::create`].
     unsafe extern "C" fn mkdir(
         _idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
@@ -369,11 +394,18 @@ impl<T: Operations> Wrap<T> {
         to_int(T::rename(&rename))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory and the name belong to `T`; the directory and what `dentry`
+    /// leads to are locked.
     unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
-        // SAFETY: The VFS holds the locks of directory and victim.
+        // SAFETY: As this function requires.
         unsafe { Self::remove(dir, dentry, T::unlink) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::unlink`].
     unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: As in `unlink`.
         unsafe { Self::remove(dir, dentry, T::rmdir) }
@@ -408,20 +440,25 @@ impl<T: Operations> New<T> {
 }
 
 /// Hands entries to the reader of a directory.
-pub(crate) struct Emitter<'a>(&'a mut bindings::dir_context);
+///
+/// # Invariants
+///
+/// The context is valid and used by nobody else for `'a`.
+pub(crate) struct Emitter<'a>(NonNull<bindings::dir_context>, PhantomData<&'a mut ()>);
 
-impl<'a> Emitter<'a> {
+impl Emitter<'_> {
     /// # Safety
     ///
-    /// `ctx` is valid and used by nobody else for `'a`.
+    /// As the type's invariants.
     pub(super) unsafe fn from_raw(ctx: *mut bindings::dir_context) -> Self {
-        // SAFETY: By the caller's promise.
-        Self(unsafe { &mut *ctx })
+        // SAFETY: By the caller's promise it is valid. INVARIANT: By the same.
+        Self(unsafe { NonNull::new_unchecked(ctx) }, PhantomData)
     }
 
     /// Where to read on.
     pub(crate) fn pos(&self) -> u64 {
-        self.0.pos as u64
+        // SAFETY: By the type invariant.
+        unsafe { (*self.0.as_ptr()).pos as u64 }
     }
 
     /// Hands over one entry; `next` is the position behind it. False when the reader's buffer is full.
@@ -429,12 +466,14 @@ impl<'a> Emitter<'a> {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
-        // SAFETY: The name is readable for `len` bytes.
-        let taken =
-            unsafe { bindings::rust_fuse_dir_emit(self.0, name.as_ptr().cast(), len, ino, kind) };
-        if taken {
-            self.0.pos = next as i64;
+        let ctx = self.0.as_ptr();
+        // SAFETY: By the type invariant; the name is readable for `len` bytes.
+        unsafe {
+            let taken = bindings::rust_fuse_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind);
+            if taken {
+                (*ctx).pos = next as i64;
+            }
+            taken
         }
-        taken
     }
 }

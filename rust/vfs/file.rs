@@ -67,12 +67,26 @@ impl<T: FileSystem> File<T> {
 }
 
 /// A file that is being opened.
-pub(crate) struct Opening<'a>(&'a bindings::file);
+pub(crate) struct Opening<'a> {
+    flags: u32,
+    _file: PhantomData<&'a bindings::file>,
+}
 
 impl Opening<'_> {
+    /// # Safety
+    ///
+    /// `file` is being opened.
+    unsafe fn new(file: *const bindings::file) -> Self {
+        Self {
+            // SAFETY: By the caller's promise.
+            flags: unsafe { (*file).f_flags },
+            _file: PhantomData,
+        }
+    }
+
     /// `O_*` flags.
     pub(crate) fn flags(&self) -> u32 {
-        self.0.f_flags
+        self.flags
     }
 }
 
@@ -84,9 +98,19 @@ pub(crate) struct Mmap<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> Mmap<'_, T> {
+    /// The inode of the file that is mapped.
+    pub(crate) fn inode(&self) -> &Inode<T> {
+        // SAFETY: The file is open for as long as this lives, and belongs to `T`.
+        unsafe { Inode::from_raw((*self.file).f_inode) }
+    }
+
     /// Makes it a DAX mapping whose faults `ops` handles.
-    pub(crate) fn set_dax_ops(self, ops: &'static bindings::vm_operations_struct) {
-        // SAFETY: The VMA is being made and locked for writing.
+    ///
+    /// # Safety
+    ///
+    /// The file is reached by DAX, and `ops` handles the faults of such files of `T`.
+    pub(crate) unsafe fn set_dax_ops(self, ops: &'static bindings::vm_operations_struct) {
+        // SAFETY: By the caller's promise. The VMA is being made and locked for writing.
         unsafe { bindings::rust_fuse_vma_set_dax(self.vma, ops) };
     }
 
@@ -122,8 +146,13 @@ pub(crate) trait Operations: FileSystem {
     /// Finds the next hole or the next data at `pos`. `None` leaves it to what the size says.
     fn seek(file: &File<Self>, pos: u64, hole: bool) -> Result<Option<u64>>;
     /// Copies inside the server; `None` when it cannot. Both files are on the same super block.
-    fn copy(from: &File<Self>, from_pos: u64, to: &File<Self>, to_pos: u64, len: usize)
-        -> Result<Option<usize>>;
+    fn copy(
+        from: &File<Self>,
+        from_pos: u64,
+        to: &File<Self>,
+        to_pos: u64,
+        len: usize,
+    ) -> Result<Option<usize>>;
     /// Makes sure that the size is fresh.
     fn fresh_size(file: &File<Self>) -> Result;
 }
@@ -188,6 +217,9 @@ impl<T: Operations> Wrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T`, and the file is being opened for it.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: The inode belongs to this file system; the file is being opened.
         unsafe {
@@ -197,11 +229,14 @@ impl<T: Operations> Wrap<T> {
             }
             to_result(bindings::generic_file_open(inode.as_raw(), file))
                 .map_or_else(Error::to_errno, |()| {
-                    set_data::<T>(file, T::open(inode, &Opening(&*file)))
+                    set_data::<T>(file, T::open(inode, &Opening::new(file)))
                 })
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: both belong to `T`, and this is the end of the file.
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: As in `open`; the file ends.
         unsafe {
@@ -212,11 +247,21 @@ impl<T: Operations> Wrap<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`.
     unsafe extern "C" fn flush(file: *mut bindings::file, _owner: bindings::fl_owner_t) -> c_int {
-        // SAFETY: The file is open.
-        to_int(T::flush(unsafe { File::from_raw(file) }))
+        // SAFETY: As this function requires.
+        let file = unsafe { File::<T>::from_raw(file) };
+        if file.inode().is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(T::flush(file))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the file of `iocb` is open and belongs to `T`; both are the caller's own, and `iter` takes data.
     unsafe extern "C" fn read_iter(
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
@@ -229,6 +274,9 @@ impl<T: Operations> Wrap<T> {
         to_len(T::read(&mut io))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: as for `read_iter`, but `iter` gives data.
     unsafe extern "C" fn write_iter(
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
@@ -241,6 +289,9 @@ impl<T: Operations> Wrap<T> {
         to_len(T::write(&mut io))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`; `vma` is new and locked for writing.
     unsafe extern "C" fn mmap(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
@@ -250,8 +301,12 @@ impl<T: Operations> Wrap<T> {
             vma,
             _fs: PhantomData,
         };
-        // SAFETY: The file is open.
-        to_int(T::mmap(unsafe { File::from_raw(file) }, mmap))
+        // SAFETY: As this function requires.
+        let file = unsafe { File::<T>::from_raw(file) };
+        if file.inode().is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(T::mmap(file, mmap))
     }
 
     /// # Safety
@@ -264,6 +319,9 @@ impl<T: Operations> Wrap<T> {
     ) -> bindings::loff_t {
         // SAFETY: As this function requires.
         let this = unsafe { File::<T>::from_raw(file) };
+        if this.inode().is_bad() {
+            return EIO.to_errno().into();
+        }
         let hole = whence as u32 == bindings::SEEK_HOLE;
         let found = match whence as u32 {
             bindings::SEEK_HOLE | bindings::SEEK_DATA => match u64::try_from(offset) {
@@ -298,6 +356,9 @@ impl<T: Operations> Wrap<T> {
     ) -> c_long {
         // SAFETY: As this function requires. The VFS has checked that position and length are not negative.
         let this = unsafe { File::<T>::from_raw(file) };
+        if this.inode().is_bad() {
+            return EIO.to_errno() as c_long;
+        }
         to_int(T::fallocate(this, mode as u32, pos as u64, len as u64)) as c_long
     }
 
@@ -317,29 +378,41 @@ impl<T: Operations> Wrap<T> {
             let same = (*(*from).f_inode).i_sb == (*(*to).f_inode).i_sb;
             let copied = if same {
                 let (a, b) = (File::<T>::from_raw(from), File::<T>::from_raw(to));
+                if a.inode().is_bad() || b.inode().is_bad() {
+                    return EIO.to_errno() as isize;
+                }
                 T::copy(a, from_pos as u64, b, to_pos as u64, len)
             } else {
                 Ok(None)
             };
             match copied {
                 Ok(Some(n)) => n as isize,
-                Ok(None) => bindings::rust_fuse_splice_copy_file_range(from, from_pos, to, to_pos, len),
+                Ok(None) => {
+                    bindings::rust_fuse_splice_copy_file_range(from, from_pos, to, to_pos, len)
+                }
                 Err(e) => e.to_errno() as isize,
             }
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`.
     unsafe extern "C" fn fsync(
         file: *mut bindings::file,
         start: bindings::loff_t,
         end: bindings::loff_t,
         datasync: c_int,
     ) -> c_int {
-        // SAFETY: The file is open.
-        to_int(unsafe {
-            to_result(bindings::file_write_and_wait_range(file, start, end))
-                .and_then(|()| T::fsync(File::from_raw(file), datasync != 0))
-        })
+        // SAFETY: As this function requires.
+        let (this, written) = unsafe {
+            let written = bindings::file_write_and_wait_range(file, start, end);
+            (File::<T>::from_raw(file), to_result(written))
+        };
+        if this.inode().is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(written.and_then(|()| T::fsync(this, datasync != 0)))
     }
 }
 
@@ -361,6 +434,9 @@ pub(super) unsafe fn adopt<T: Operations>(
     file: *mut bindings::file,
     data: KBox<T::File>,
 ) -> Result {
+    /// # Safety
+    ///
+    /// Nothing is required.
     unsafe extern "C" fn opened(_: *mut bindings::inode, _: *mut bindings::file) -> c_int {
         0
     }
@@ -400,6 +476,9 @@ impl<T: DirOperations> DirWrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: as for regular files.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: As for regular files.
         unsafe {
@@ -407,10 +486,13 @@ impl<T: DirOperations> DirWrap<T> {
             if inode.is_bad() {
                 return EIO.to_errno();
             }
-            set_data::<T>(file, T::open_dir(inode, &Opening(&*file)))
+            set_data::<T>(file, T::open_dir(inode, &Opening::new(file)))
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: as for regular files.
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: As for regular files.
         unsafe {
@@ -421,6 +503,9 @@ impl<T: DirOperations> DirWrap<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory is open and belongs to `T`; its inode lock is held, and `ctx` is the caller's own.
     unsafe extern "C" fn iterate(
         file: *mut bindings::file,
         ctx: *mut bindings::dir_context,
@@ -433,13 +518,20 @@ impl<T: DirOperations> DirWrap<T> {
         to_int(T::read_dir(file, &mut out))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: the directory is open and belongs to `T`.
     unsafe extern "C" fn fsync(
         file: *mut bindings::file,
         _start: bindings::loff_t,
         _end: bindings::loff_t,
         datasync: c_int,
     ) -> c_int {
-        // SAFETY: The file is open.
-        to_int(T::fsync_dir(unsafe { File::from_raw(file) }, datasync != 0))
+        // SAFETY: As this function requires.
+        let file = unsafe { File::<T>::from_raw(file) };
+        if file.inode().is_bad() {
+            return EIO.to_errno();
+        }
+        to_int(T::fsync_dir(file, datasync != 0))
     }
 }

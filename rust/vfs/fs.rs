@@ -7,18 +7,13 @@
 //! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
-use super::{dentry::Dentry, super_block, to_int, Inode, SuperBlock};
+use super::{dentry::Cached, inode, super_block, to_int, Inode, SuperBlock};
 use crate::bindings;
 use core::{
     marker::{PhantomData, PhantomPinned},
     ptr::NonNull,
 };
-use kernel::{
-    prelude::*,
-    str::CStr,
-    sync::{aref::ARef, Arc},
-    types::Opaque,
-};
+use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
 
 /// One `key[=value]` of a mount call.
 pub(crate) struct Param<'a> {
@@ -68,11 +63,11 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
         source: Option<&CStr>,
     ) -> Result<Arc<Self::Super>>;
 
-    /// Whether a live super block already serves what the candidate would; it is then shared.
+    /// Whether a live super block already serves what the candidate would; it is then shared. Must not sleep.
     fn same(existing: &Self::Super, candidate: &Self::Super) -> bool;
 
     /// Fills a new super block and returns its root inode.
-    fn fill_super(sb: &SuperBlock<Self>, options: &Self::Options) -> Result<ARef<Inode<Self>>>;
+    fn fill_super(sb: &SuperBlock<Self>, options: &Self::Options) -> Result<inode::Ref<Self>>;
 
     /// Takes options for a super block that is in use. An error refuses the remount.
     fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options) -> Result;
@@ -91,7 +86,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     fn revalidate(
         dir: &Inode<Self>,
         name: &[u8],
-        dentry: &Dentry<Self>,
+        dentry: &Cached<Self>,
         may_block: bool,
     ) -> Result<bool>;
 
@@ -198,7 +193,7 @@ struct Context<T: FileSystem> {
 }
 
 impl<T: FileSystem> Context<T> {
-    const OPS: bindings::fs_context_operations = bindings::fs_context_operations {
+    const OPS: &'static bindings::fs_context_operations = &bindings::fs_context_operations {
         free: Some(Self::free),
         dup: None,
         parse_param: Some(Self::parse_param),
@@ -215,6 +210,9 @@ impl<T: FileSystem> Context<T> {
         unsafe { &mut *(*fc).fs_private.cast() }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `fc` was seen by `init_fs_context`, and ends.
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
         // SAFETY: Called once, at the end of the context; both pointers are ours or null.
         unsafe {
@@ -229,6 +227,9 @@ impl<T: FileSystem> Context<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `fc` was set up by `init_fs_context` and is locked; `param` is valid.
     unsafe extern "C" fn parse_param(
         fc: *mut bindings::fs_context,
         param: *mut bindings::fs_parameter,
@@ -251,6 +252,9 @@ impl<T: FileSystem> Context<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `fc` was set up by `init_fs_context`, is locked, and has no root yet.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: `fc` is valid for the call and set up by `init_fs_context`.
         to_int(unsafe { Self::try_get_tree(fc) })
@@ -296,6 +300,10 @@ impl<T: FileSystem> Context<T> {
         Ok(())
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `fc` was set up by `init_fs_context`, is locked, and has the root of a super block of `T`, whose `s_umount` is
+    /// held.
     unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: A context for reconfiguring has the root of a super block of this type.
         to_int(unsafe {
@@ -310,6 +318,9 @@ impl<T: FileSystem> Context<T> {
     }
 }
 
+/// # Safety
+///
+/// For the VFS only: `fc` is new, and its type is the member of a [`Registration<T>`].
 unsafe extern "C" fn init_fs_context<T: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
     let context = KBox::new(
         Context::<T> {
@@ -322,7 +333,7 @@ unsafe extern "C" fn init_fs_context<T: FileSystem>(fc: *mut bindings::fs_contex
             // SAFETY: `fc` is ours to fill; `free` takes the box back.
             unsafe {
                 (*fc).fs_private = KBox::into_raw(context).cast();
-                (*fc).ops = &Context::<T>::OPS;
+                (*fc).ops = Context::<T>::OPS;
             }
             0
         }

@@ -17,7 +17,7 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::aref::{ARef, AlwaysRefCounted},
+    sync::atomic::{AtomicFlag, Relaxed},
     types::{NotThreadSafe, Opaque},
 };
 
@@ -26,6 +26,7 @@ use kernel::{
 pub(super) struct Slot<T: FileSystem> {
     inode: Opaque<bindings::inode>,
     key: u64,
+    bad: AtomicFlag,
     data: MaybeUninit<T::Inode>,
 }
 
@@ -33,7 +34,8 @@ pub(super) struct Slot<T: FileSystem> {
 ///
 /// # Invariants
 ///
-/// It is the first member of a [`Slot<T>`] whose data is initialised, and is reference counted.
+/// It is the first member of a [`Slot<T>`] whose data is initialised. While there is a shared reference its memory stays:
+/// because of a count, because the VFS evicts it only now, or because it is freed by RCU.
 #[repr(transparent)]
 pub(crate) struct Inode<T: FileSystem>(Opaque<bindings::inode>, PhantomData<T>);
 
@@ -42,16 +44,58 @@ unsafe impl<T: FileSystem> Send for Inode<T> {}
 // SAFETY: As above; what `&Inode` offers is safe to call concurrently.
 unsafe impl<T: FileSystem> Sync for Inode<T> {}
 
-// SAFETY: `i_count` keeps the inode alive.
-unsafe impl<T: FileSystem> AlwaysRefCounted for Inode<T> {
-    fn inc_ref(&self) {
-        // SAFETY: A reference to the inode exists already.
-        unsafe { bindings::rust_fuse_ihold(self.as_raw()) };
+/// A counted reference to an inode.
+///
+/// Unlike an `ARef` it cannot be made from every `&Inode`: an inode that is being evicted, or that a lockless walk came
+/// across, has no count that could be raised.
+///
+/// # Invariants
+///
+/// One count is ours.
+pub(crate) struct Ref<T: FileSystem>(NonNull<Inode<T>>);
+
+// SAFETY: Inodes are `Sync`, and counts may be raised and dropped by every thread.
+unsafe impl<T: FileSystem> Send for Ref<T> {}
+// SAFETY: As above.
+unsafe impl<T: FileSystem> Sync for Ref<T> {}
+
+impl<T: FileSystem> Ref<T> {
+    /// # Safety
+    ///
+    /// `inode` belongs to `T`, and one count of it goes over.
+    unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self(inode.cast())
     }
 
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up one reference.
-        unsafe { bindings::iput(obj.as_ptr().cast()) };
+    /// The inode, whose count goes to the caller.
+    pub(super) fn into_raw(self) -> *mut bindings::inode {
+        ManuallyDrop::new(self).as_raw()
+    }
+}
+
+impl<T: FileSystem> Deref for Ref<T> {
+    type Target = Inode<T>;
+
+    fn deref(&self) -> &Inode<T> {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: FileSystem> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant there is a count already.
+        unsafe { bindings::rust_fuse_ihold(self.as_raw()) };
+        // INVARIANT: Just raised.
+        Self(self.0)
+    }
+}
+
+impl<T: FileSystem> Drop for Ref<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::iput(self.as_raw()) };
     }
 }
 
@@ -81,7 +125,7 @@ pub(crate) struct Attributes {
 impl<T: FileSystem> Inode<T> {
     /// # Safety
     ///
-    /// `inode` is a live inode of `T` for `'a`.
+    /// `inode` belongs to `T`, and its memory stays for `'a`.
     pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the caller's promise; the type is transparent.
         unsafe { &*inode.cast() }
@@ -124,33 +168,24 @@ impl<T: FileSystem> Inode<T> {
         self.mode() & bindings::S_IFMT == bindings::S_IFREG
     }
 
-    /// Whether it is a directory.
-    pub(crate) fn is_dir(&self) -> bool {
-        self.mode() & bindings::S_IFMT == bindings::S_IFDIR
-    }
-
     /// Whether its data is reached by DAX.
     pub(crate) fn is_dax(&self) -> bool {
         // SAFETY: `S_DAX` is set before the inode becomes visible and never changes.
         unsafe { (*self.as_raw()).i_flags & bindings::RUST_FUSE_S_DAX != 0 }
     }
 
-    /// Number of names that are known.
-    pub(crate) fn nlink(&self) -> u32 {
-        // SAFETY: The inode is valid.
-        unsafe { (*self.as_raw()).__bindgen_anon_1.i_nlink }
-    }
-
     /// Whether the inode was given up because the server changed what it is.
     pub(crate) fn is_bad(&self) -> bool {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::rust_fuse_is_bad_inode(self.as_raw()) }
+        self.slot().bad.load(Relaxed)
     }
 
-    /// Gives the inode up: every later use of it fails with `EIO`.
+    /// Gives the inode up: every later use of it fails with `EIO`, and no search finds it.
+    ///
+    /// `make_bad_inode` is for inodes that nobody uses yet: it changes the type, which confuses those who do (dnotify).
     pub(crate) fn make_bad(&self) {
-        // SAFETY: The inode is valid and hashed.
-        unsafe { bindings::make_bad_inode(self.as_raw()) };
+        self.slot().bad.store(true, Relaxed);
+        // SAFETY: The inode is valid; taking it out twice is harmless.
+        unsafe { bindings::__remove_inode_hash(self.as_raw()) };
     }
 
     /// Size in bytes.
@@ -257,21 +292,18 @@ impl<T: FileSystem> Inode<T> {
     /// # Errors
     ///
     /// `EINTR` on a fatal signal.
-    pub(crate) fn invalidate_lock_shared_killable(&self) -> Result<Locked<'_, T>> {
+    pub(crate) fn invalidate_lock_shared_killable(&self) -> Result<InvalidateShared<'_, T>> {
         // SAFETY: The inode is valid.
         if unsafe { bindings::rust_fuse_filemap_invalidate_lock_shared_killable(self.as_raw()) }
             != 0
         {
             return Err(EINTR);
         }
-        Ok(Locked::new(
-            self,
-            bindings::rust_fuse_filemap_invalidate_unlock_shared,
-        ))
+        Ok(InvalidateShared(self, NotThreadSafe))
     }
 }
 
-/// A held lock of an inode.
+/// The inode lock, held for reading or writing.
 pub(crate) struct Locked<'a, T: FileSystem> {
     inode: &'a Inode<T>,
     unlock: unsafe extern "C" fn(*mut bindings::inode),
@@ -288,10 +320,34 @@ impl<'a, T: FileSystem> Locked<'a, T> {
     }
 }
 
+impl<T: FileSystem> Locked<'_, T> {
+    /// Whether this is the lock of `inode`.
+    pub(crate) fn is_of(&self, inode: &Inode<T>) -> bool {
+        core::ptr::eq(self.inode, inode)
+    }
+}
+
 impl<T: FileSystem> Drop for Locked<'_, T> {
     fn drop(&mut self) {
         // SAFETY: The lock was taken by this task when the guard was made, in the way that `unlock` undoes.
         unsafe { (self.unlock)(self.inode.as_raw()) };
+    }
+}
+
+/// The invalidate lock, held for reading.
+pub(crate) struct InvalidateShared<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
+
+impl<T: FileSystem> InvalidateShared<'_, T> {
+    /// Whether this is the lock of `inode`.
+    pub(crate) fn is_of(&self, inode: &Inode<T>) -> bool {
+        core::ptr::eq(self.0, inode)
+    }
+}
+
+impl<T: FileSystem> Drop for InvalidateShared<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: Taken by `invalidate_lock_shared_killable`.
+        unsafe { bindings::rust_fuse_filemap_invalidate_unlock_shared(self.0.as_raw()) };
     }
 }
 
@@ -317,7 +373,7 @@ impl<T: FileSystem> Drop for Invalidate<'_, T> {
 /// # Invariants
 ///
 /// The inode is locked as new (`I_NEW`) and owned.
-pub(crate) struct New<T: FileSystem>(ManuallyDrop<ARef<Inode<T>>>);
+pub(crate) struct New<T: FileSystem>(ManuallyDrop<Ref<T>>);
 
 impl<T: FileSystem> Deref for New<T> {
     type Target = Inode<T>;
@@ -366,14 +422,19 @@ impl<T: FileSystem> New<T> {
         unsafe { (*(*self.as_raw()).i_mapping).a_ops = ops };
     }
 
-    /// Marks its data as reached by DAX.
-    pub(crate) fn set_dax(&self) {
+    /// Sets whether its data is reached by DAX.
+    pub(super) fn set_dax(&self, dax: bool) {
         // SAFETY: As in `init`.
-        unsafe { (*self.as_raw()).i_flags |= bindings::RUST_FUSE_S_DAX };
+        unsafe {
+            (*self.as_raw()).i_flags &= !bindings::RUST_FUSE_S_DAX;
+            if dax {
+                (*self.as_raw()).i_flags |= bindings::RUST_FUSE_S_DAX;
+            }
+        }
     }
 
     /// Makes it visible.
-    pub(crate) fn done(mut self) -> ARef<Inode<T>> {
+    pub(crate) fn done(mut self) -> Ref<T> {
         // SAFETY: By the type invariant it is locked as new.
         unsafe { bindings::unlock_new_inode(self.as_raw()) };
         // SAFETY: `self` is forgotten right after.
@@ -393,7 +454,7 @@ impl<T: FileSystem> Drop for New<T> {
 /// What a search by key gives.
 pub(crate) enum Got<T: FileSystem> {
     /// It was in memory.
-    Existing(ARef<Inode<T>>),
+    Existing(Ref<T>),
     /// It was not.
     New(New<T>),
 }
@@ -417,7 +478,7 @@ impl<T: FileSystem> SuperBlock<T> {
         };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
         // SAFETY: `iget5_locked` returned a reference to an inode of this file system.
-        let inode = unsafe { ARef::from_raw(inode.cast::<Inode<T>>()) };
+        let inode = unsafe { Ref::from_raw(inode) };
         // SAFETY: The inode is valid.
         if unsafe { bindings::rust_fuse_inode_is_new(inode.as_raw()) } {
             // INVARIANT: It is new, and ours.
@@ -429,7 +490,7 @@ impl<T: FileSystem> SuperBlock<T> {
 }
 
 /// Finds an inode in memory; see [`SuperBlock::find_inode`].
-pub(super) fn find<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Option<ARef<Inode<T>>> {
+pub(super) fn find<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Option<Ref<T>> {
     // SAFETY: As in `get_inode`.
     let inode = unsafe {
         bindings::ilookup5(
@@ -440,13 +501,16 @@ pub(super) fn find<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Option<ARef<I
         )
     };
     // SAFETY: `ilookup5` returned a reference to an inode of this file system.
-    NonNull::new(inode).map(|p| unsafe { ARef::from_raw(p.cast::<Inode<T>>()) })
+    NonNull::new(inode).map(|p| unsafe { Ref::from_raw(p) })
 }
 
 fn hash(key: u64) -> u64 {
     key
 }
 
+/// # Safety
+///
+/// For the inode hash only: `inode` belongs to `T`, and `key` points to a `u64`.
 unsafe extern "C" fn has_key<T: FileSystem>(
     inode: *mut bindings::inode,
     key: *mut c_void,
@@ -455,6 +519,9 @@ unsafe extern "C" fn has_key<T: FileSystem>(
     c_int::from(unsafe { (*inode.cast::<Slot<T>>()).key == *key.cast::<u64>() })
 }
 
+/// # Safety
+///
+/// As for [`has_key`]; the inode is new, and nobody else sees it.
 unsafe extern "C" fn set_key<T: FileSystem>(
     inode: *mut bindings::inode,
     key: *mut c_void,
@@ -465,6 +532,10 @@ unsafe extern "C" fn set_key<T: FileSystem>(
 }
 
 /// Constructor of the slab cache.
+///
+/// # Safety
+///
+/// For the slab cache only: `slot` is fresh memory for a [`Slot<T>`].
 pub(super) unsafe extern "C" fn construct<T: FileSystem>(slot: *mut c_void) {
     // SAFETY: The cache hands in memory for a slot.
     unsafe { bindings::inode_init_once((&raw mut (*slot.cast::<Slot<T>>()).inode).cast()) };
@@ -482,6 +553,7 @@ pub(super) unsafe fn init_slot<T: FileSystem>(slot: *mut Slot<T>) -> *mut bindin
     // SAFETY: The memory is ours; it does not move until `free`.
     unsafe {
         (*slot).key = 0;
+        (&raw mut (*slot).bad).write(AtomicFlag::new(false));
         if T::new_inode()
             .__pinned_init((&raw mut (*slot).data).cast())
             .is_err()
@@ -494,6 +566,10 @@ pub(super) unsafe fn init_slot<T: FileSystem>(slot: *mut Slot<T>) -> *mut bindin
 }
 
 /// Gives an inode's memory back, after a grace period.
+///
+/// # Safety
+///
+/// For the VFS only: nobody uses the inode any more, also no lockless walk. May run in a softirq.
 pub(super) unsafe extern "C" fn free<T: FileSystem>(inode: *mut bindings::inode) {
     let slot: *mut Slot<T> = inode.cast();
     // SAFETY: The VFS gives up the inode; its data was set up by `init_slot`. `kfree` takes slab objects of every cache.
@@ -504,6 +580,10 @@ pub(super) unsafe extern "C" fn free<T: FileSystem>(inode: *mut bindings::inode)
 }
 
 /// Ends an inode's life in memory.
+///
+/// # Safety
+///
+/// For the VFS only: the inode belongs to `T`, has no count any more, and this is called once.
 pub(super) unsafe extern "C" fn evict<T: FileSystem>(inode: *mut bindings::inode) {
     // SAFETY: The VFS calls this once per inode, with nobody else using it.
     unsafe {
@@ -543,15 +623,15 @@ impl Change<'_> {
 
     /// New owner.
     pub(crate) fn uid(&self) -> Option<u32> {
-        // SAFETY: Both pointers are valid for the call.
         self.has(bindings::ATTR_UID)
+            // SAFETY: Both pointers are valid for the call.
             .then(|| unsafe { bindings::rust_fuse_iattr_uid(self.sb, self.attr) })
     }
 
     /// New group.
     pub(crate) fn gid(&self) -> Option<u32> {
-        // SAFETY: Both pointers are valid for the call.
         self.has(bindings::ATTR_GID)
+            // SAFETY: Both pointers are valid for the call.
             .then(|| unsafe { bindings::rust_fuse_iattr_gid(self.sb, self.attr) })
     }
 
@@ -577,11 +657,6 @@ impl Change<'_> {
                 self.has(bindings::ATTR_MTIME_SET),
             )
         })
-    }
-
-    /// The open file that the change came through.
-    pub(crate) fn file(&self) -> Option<*mut bindings::file> {
-        (self.has(bindings::ATTR_FILE)).then_some(self.attr.ia_file)
     }
 }
 
@@ -612,6 +687,9 @@ impl<T: Operations> Wrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T`; with `MAY_NOT_BLOCK` it is inside a lockless walk.
     pub(super) unsafe extern "C" fn permission(
         idmap: *mut bindings::mnt_idmap,
         inode: *mut bindings::inode,
@@ -629,6 +707,9 @@ impl<T: Operations> Wrap<T> {
         unsafe { bindings::generic_permission(idmap, inode, mask) }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `path` leads to an inode of `T`, and `stat` takes the answer.
     pub(super) unsafe extern "C" fn getattr(
         idmap: *mut bindings::mnt_idmap,
         path: *const bindings::path,
@@ -659,6 +740,9 @@ impl<T: Operations> Wrap<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `dentry` leads to an inode of `T` whose lock is held for writing, and `attr` is the caller's own.
     pub(super) unsafe extern "C" fn setattr(
         idmap: *mut bindings::mnt_idmap,
         dentry: *mut bindings::dentry,

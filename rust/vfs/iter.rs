@@ -17,6 +17,8 @@ use kernel::prelude::*;
 pub(crate) struct Io<'a, T: FileSystem, const WRITE: bool> {
     iocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
+    /// Bytes that were taken from the user and not given back since.
+    taken: usize,
     _fs: PhantomData<(&'a mut (), T)>,
 }
 
@@ -34,6 +36,7 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         Self {
             iocb,
             iter,
+            taken: 0,
             _fs: PhantomData,
         }
     }
@@ -88,11 +91,10 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         let whole = self.len();
         // SAFETY: By the type invariant.
         unsafe { bindings::rust_fuse_iov_iter_truncate(self.iter, max as u64) };
-        let before = self.len();
+        let cut = whole - self.len();
         let r = f(self);
-        let done = before - self.len();
-        // SAFETY: As above; `done` bytes of the whole are used up.
-        unsafe { bindings::rust_fuse_iov_iter_reexpand(self.iter, whole - done) };
+        // SAFETY: As above; what was cut off follows what is left.
+        unsafe { bindings::rust_fuse_iov_iter_reexpand(self.iter, self.len() + cut) };
         r
     }
 }
@@ -114,8 +116,20 @@ impl<T: FileSystem> Read<'_, T> {
     }
 
     /// Reads through the page cache.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` for a file that has none.
     pub(crate) fn page_cache(&mut self) -> Result<usize> {
-        // SAFETY: By the type invariant; the mapping's operations were set for regular files.
+        // SAFETY: By the type invariant; an inode always has a mapping with a table.
+        let has_pages = unsafe {
+            let mapping = (*(*self.iocb).ki_filp).f_mapping;
+            (*(*mapping).a_ops).read_folio.is_some()
+        };
+        if !has_pages {
+            return Err(EIO);
+        }
+        // SAFETY: By the type invariant; the mapping can be read.
         from_len(unsafe { bindings::generic_file_read_iter(self.iocb, self.iter) })
     }
 }
@@ -134,12 +148,15 @@ impl<T: FileSystem> Write<'_, T> {
                 break;
             }
         }
+        self.taken += done;
         done
     }
 
-    /// Gives back the last `len` bytes that were taken from the user.
+    /// Gives back the last `len` bytes that [`Self::copy_to_pages`] took, but no more than it took.
     pub(crate) fn revert(&mut self, len: usize) {
-        // SAFETY: Callers give back no more than they took; see `copy_to_pages`.
+        let len = len.min(self.taken);
+        self.taken -= len;
+        // SAFETY: By the type invariant; the iterator has moved by as much at least.
         unsafe { bindings::iov_iter_revert(self.iter, len) };
     }
 

@@ -11,18 +11,25 @@ use super::{
     to_int, FileSystem, Inode,
 };
 use crate::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{page::PAGE_SHIFT, prelude::*};
 
 /// Folios that are to be read together: adjacent, in order, and locked.
-pub(crate) struct Batch<'a>(&'a mut bindings::readahead_control);
+///
+/// # Invariants
+///
+/// The control is valid and used by nobody else for `'a`.
+pub(crate) struct Batch<'a>(
+    NonNull<bindings::readahead_control>,
+    PhantomData<&'a mut ()>,
+);
 
 impl Iterator for Batch<'_> {
     type Item = ReadFolio;
 
     fn next(&mut self) -> Option<ReadFolio> {
-        // SAFETY: The control is valid for the call; the folio is locked, and its lock becomes ours.
-        unsafe { ReadFolio::new(bindings::rust_fuse_readahead_folio(self.0)) }
+        // SAFETY: By the type invariant; the folio is locked, and its lock becomes ours.
+        unsafe { ReadFolio::new(bindings::rust_fuse_readahead_folio(self.0.as_ptr())) }
     }
 }
 
@@ -56,6 +63,10 @@ impl<T: Operations> Wrap<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the page cache only: `folio` is locked, not up to date, and in the mapping of an inode of `T`, which `file`, if any, is
+    /// open at.
     unsafe extern "C" fn read_folio(
         file: *mut bindings::file,
         folio: *mut bindings::folio,
@@ -71,21 +82,28 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the page cache only: the mapping is that of an inode of `T`, which the file, if any, is open at, and the control is the
+    /// caller's own.
     unsafe extern "C" fn readahead(rac: *mut bindings::readahead_control) {
         // SAFETY: The control is valid for the call and its mapping belongs to this file system.
         unsafe {
             let inode = Inode::<T>::from_raw((*(*rac).mapping).host);
             let file = (*rac).file;
             let file = (!file.is_null()).then(|| File::from_raw(file));
-            T::readahead(inode, file, &mut Batch(&mut *rac));
+            // INVARIANT: As this function requires.
+            let mut batch = Batch(NonNull::new_unchecked(rac), PhantomData);
+            T::readahead(inode, file, &mut batch);
         }
     }
 }
 
 impl<T: Operations> New<T> {
-    /// Gives a regular file its page cache, or none of its own for DAX.
-    pub(crate) fn set_mapping(&self) {
-        self.set_mapping_ops(if self.is_dax() {
+    /// Gives a regular file its page cache, or none with `dax`: then its data is reached by DAX.
+    pub(crate) fn set_mapping(&self, dax: bool) {
+        self.set_dax(dax);
+        self.set_mapping_ops(if dax {
             &Wrap::<T>::DAX
         } else {
             &Wrap::<T>::CACHED
@@ -100,7 +118,8 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// `EBUSY` when a page could not be dropped.
     pub(crate) fn invalidate_pages(&self, start: u64, len: u64) -> Result {
-        if len == 0 {
+        // A DAX file has no pages of its own, and what its entries stand for may be pinned.
+        if len == 0 || self.is_dax() {
             return Ok(());
         }
         let last = start.saturating_add(len - 1) >> PAGE_SHIFT;
@@ -131,6 +150,9 @@ impl<T: FileSystem> Inode<T> {
 
     /// Drops all cached pages that are clean and unused, and unmaps the others.
     pub(crate) fn invalidate_all_pages(&self) {
+        if self.is_dax() {
+            return;
+        }
         // SAFETY: The inode and its mapping are valid.
         let _ = unsafe { bindings::invalidate_inode_pages2((*self.as_raw()).i_mapping) };
     }

@@ -38,11 +38,6 @@ impl Pages {
         Ok(pages)
     }
 
-    /// Bytes that fit.
-    pub(crate) fn capacity(&self) -> usize {
-        self.0.len() * PAGE_SIZE
-    }
-
     /// The first `len` bytes, in pieces of at most a page.
     pub(crate) fn chunks(&self, len: usize) -> impl Iterator<Item = &[u8]> {
         self.0.iter().enumerate().map_while(move |(i, page)| {

@@ -11,11 +11,7 @@ use core::{
     marker::PhantomData,
     ptr::NonNull,
 };
-use kernel::{
-    prelude::*,
-    sync::{aref::ARef, Arc},
-    types::Opaque,
-};
+use kernel::{prelude::*, sync::Arc, types::Opaque};
 
 /// A `super_block` of the file system `T`.
 ///
@@ -62,7 +58,7 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     /// Finds an inode in memory by its node id.
-    pub(crate) fn find_inode(&self, ino: u64) -> Option<ARef<Inode<T>>> {
+    pub(crate) fn find_inode(&self, ino: u64) -> Option<inode::Ref<T>> {
         inode::find(self, ino)
     }
 }
@@ -125,6 +121,10 @@ pub(super) fn create_cache<T: FileSystem>() -> Result<NonNull<bindings::kmem_cac
 }
 
 /// Whether the candidate in `fc` is served by `sb` already.
+///
+/// # Safety
+///
+/// For `sget_fc` only: `sb` is a super block of `T` and `fc` a context of `T` with its candidate. Runs under a spinlock.
 pub(super) unsafe extern "C" fn test<T: FileSystem>(
     sb: *mut bindings::super_block,
     fc: *mut bindings::fs_context,
@@ -149,10 +149,10 @@ pub(super) unsafe fn fill<T: FileSystem>(
 ) -> Result {
     // SAFETY: By the caller's promise nothing else uses the super block.
     unsafe {
-        (*sb).s_op = &Ops::<T>::TABLE;
+        (*sb).s_op = Ops::<T>::TABLE;
         (*sb).s_magic = T::MAGIC as usize;
         (*sb).s_maxbytes = bindings::RUST_FUSE_MAX_LFS_FILESIZE;
-        (*sb).s_blocksize = kernel::page::PAGE_SIZE as _;
+        (*sb).s_blocksize = kernel::page::PAGE_SIZE as c_ulong;
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
         (*sb).s_time_gran = 1;
         (*sb).s_iflags |= bindings::SB_I_NOIDMAP as usize;
@@ -163,7 +163,7 @@ pub(super) unsafe fn fill<T: FileSystem>(
     // SAFETY: The private data is set.
     let root = T::fill_super(unsafe { SuperBlock::from_raw(sb) }, options)?;
     // SAFETY: `d_make_root` takes over the reference, also when it fails.
-    let dentry = unsafe { bindings::d_make_root(ARef::into_raw(root).as_ptr().cast()) };
+    let dentry = unsafe { bindings::d_make_root(root.into_raw()) };
     if dentry.is_null() {
         return Err(ENOMEM);
     }
@@ -176,11 +176,17 @@ pub(super) unsafe fn fill<T: FileSystem>(
 }
 
 /// Ends a super block.
+///
+/// # Safety
+///
+/// For the VFS only: `sb` was made by `sget_fc` with the contexts of `T`, and this is called once, at its end.
 pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: Called once, with the super block still valid; afterwards no inode is left that would use the private data.
     unsafe {
         let info = (*sb).s_fs_info;
         bindings::kill_anon_super(sb);
+        // Lockless walks may still be in `permission` or `d_revalidate`.
+        kernel::bindings::synchronize_rcu();
         if !info.is_null() {
             drop(Arc::<T::Super>::from_raw(info.cast()));
         }
@@ -191,7 +197,7 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
 struct Ops<T: FileSystem>(PhantomData<T>);
 
 impl<T: FileSystem> Ops<T> {
-    const TABLE: bindings::super_operations = bindings::super_operations {
+    const TABLE: &'static bindings::super_operations = &bindings::super_operations {
         alloc_inode: Some(Self::alloc_inode),
         free_inode: Some(inode::free::<T>),
         drop_inode: Some(bindings::inode_just_drop),
@@ -203,6 +209,9 @@ impl<T: FileSystem> Ops<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
+    /// # Safety
+    ///
+    /// For the VFS only: `sb` is a super block of `T`.
     unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
         // SAFETY: The super block's type is the member of a registration that outlives it.
         let cache = unsafe { Registration::<T>::of((*sb).s_type) }.cache();
@@ -212,11 +221,17 @@ impl<T: FileSystem> Ops<T> {
         unsafe { inode::init_slot::<T>(slot.cast()) }
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `sb` is a super block of `T` that has no inodes any more.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: The private data lives until the end of `kill_sb`.
         T::put_super(unsafe { SuperBlock::<T>::from_raw(sb) }.data());
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `dentry` leads to an inode of `T`, and `buf` takes the answer.
     unsafe extern "C" fn statfs(
         dentry: *mut bindings::dentry,
         buf: *mut bindings::kstatfs,
@@ -227,7 +242,7 @@ impl<T: FileSystem> Ops<T> {
         to_int(T::statfs(inode, &mut st).map(|()| {
             // SAFETY: `buf` is valid for writes.
             unsafe {
-                (*buf).f_type = T::MAGIC as _;
+                (*buf).f_type = T::MAGIC as c_long;
                 (*buf).f_bsize = st.bsize as isize;
                 (*buf).f_blocks = st.blocks;
                 (*buf).f_bfree = st.bfree;
@@ -240,6 +255,9 @@ impl<T: FileSystem> Ops<T> {
         }))
     }
 
+    /// # Safety
+    ///
+    /// For the VFS only: `dentry` is the root of a super block of `T`, and `seq` is being written.
     unsafe extern "C" fn show_options(
         seq: *mut bindings::seq_file,
         dentry: *mut bindings::dentry,

@@ -123,8 +123,12 @@ impl<T: Operations> Wrap<T> {
         size: usize,
     ) -> isize {
         // SAFETY: As this function requires.
-        let (inode, room) =
-            unsafe { (Inode::<T>::from_raw((*dentry).d_inode), room(list.cast(), size)) };
+        let (inode, room) = unsafe {
+            (
+                Inode::<T>::from_raw((*dentry).d_inode),
+                room(list.cast(), size),
+            )
+        };
         if inode.is_bad() {
             return EIO.to_errno() as isize;
         }

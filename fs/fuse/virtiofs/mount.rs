@@ -9,23 +9,19 @@ use crate::{
     dax::Dax,
     dir, errno,
     file::FileData,
-    inode::{self, Inode, InodeData},
+    inode::{self, Inode, InodeData, InodeRef},
     ops::{attr::Statfs, mount::Destroy},
     proto::ids::NodeId,
     vfs::{
         cred::Caller,
-        dentry::Dentry,
+        dentry::Cached,
         fs::{FileSystem, Param, Parsed},
         super_block::{OptionWriter, StatFs, XattrHandlers},
         SuperBlock,
     },
 };
 use core::fmt::Write as _;
-use kernel::{
-    prelude::*,
-    str::CStr,
-    sync::{aref::ARef, Arc},
-};
+use kernel::{prelude::*, str::CStr, sync::Arc};
 
 /// The file system.
 pub(crate) struct Virtiofs;
@@ -90,7 +86,7 @@ impl FileSystem for Virtiofs {
         Arc::ptr_eq(&existing.instance, &candidate.instance)
     }
 
-    fn fill_super(sb: &SuperBlock<Self>, options: &Options) -> Result<ARef<Inode>> {
+    fn fill_super(sb: &SuperBlock<Self>, options: &Options) -> Result<InodeRef> {
         let mount = sb.data();
         if options.dax != DaxMode::Never {
             match mount.instance.window() {
@@ -142,7 +138,7 @@ impl FileSystem for Virtiofs {
     fn revalidate(
         dir: &Inode,
         name: &[u8],
-        dentry: &Dentry<Self>,
+        dentry: &Cached<Self>,
         may_block: bool,
     ) -> Result<bool> {
         dir::revalidate(dir, name, dentry, may_block)

@@ -87,11 +87,7 @@ impl Registry {
     }
 
     /// Shows a device in sysfs for as long as the result lives.
-    pub(super) fn show(
-        &self,
-        device: &Device,
-        instance: &Instance,
-    ) -> Result<sysfs::Added<Shown>> {
+    pub(super) fn show(&self, device: &Device, instance: &Instance) -> Result<sysfs::Added<Shown>> {
         let mut tag = KVec::new();
         tag.extend_from_slice(instance.tag(), GFP_KERNEL)?;
         let number = self.next.fetch_add(1, Relaxed);
