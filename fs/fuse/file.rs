@@ -14,12 +14,12 @@ use crate::{
     errno,
     inode::Inode,
     ops::file::{Flush, Fsync, Open, Read, Release, Write},
-    space,
     proto::{
         file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
         flags::{FopenFlags, InitFlags},
         ids::{Fh, NodeId},
     },
+    space,
     vfs::{
         file::{File, Mmap, Opening},
         inode::Operations as _,
@@ -303,6 +303,9 @@ impl crate::vfs::file::Operations for Virtiofs {
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result {
         if file.inode().is_dax() {
             mmap.use_dax()
+        } else if file.data().direct() && mmap.is_shared() {
+            // The server wants every access: a shared cache would hide some.
+            Err(ENODEV)
         } else {
             mmap.use_page_cache_read_only()
         }

@@ -87,11 +87,14 @@ impl kernel::InPlaceModule for RustFuse {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             registry: virtiofs::registry::Owner::new()?,
-            driver <- virtio::Registration::new(module, registry.get()),
             fs <- vfs::Registration::new(
                 module,
                 Arc::new(virtiofs::mount::ContextData(registry.get()), GFP_KERNEL)?,
             ),
+            driver <- {
+                registry.get().publish()?;
+                virtio::Registration::new(module, registry.get())
+            },
         })
     }
 }

@@ -367,3 +367,8 @@ RUST_FUSE_HELPER(int, file_modified, struct file *file)
 {
 	return file_modified(file);
 }
+
+RUST_FUSE_HELPER(bool, vma_may_share, const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MAYSHARE;
+}

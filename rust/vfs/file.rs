@@ -114,6 +114,12 @@ impl<T: FileSystem> Mmap<'_, T> {
         unsafe { bindings::rust_fuse_vma_set_dax(self.vma, ops) };
     }
 
+    /// Whether stores would be seen by others, now or after `mprotect`.
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: The VMA is being made and locked for writing.
+        unsafe { bindings::rust_fuse_vma_may_share(self.vma) }
+    }
+
     /// Maps the page cache for reading.
     ///
     /// # Errors

@@ -390,6 +390,8 @@ impl<T: FileSystem> New<T> {
         // SAFETY: By the type invariant nobody else uses the inode yet.
         unsafe {
             (*inode).i_mode = (a.mode & bindings::S_IFMT) as u16;
+            // Times are the server's.
+            (*inode).i_flags |= bindings::RUST_FUSE_S_NOATIME | bindings::RUST_FUSE_S_NOCMTIME;
             self.set_attributes(a);
             self.set_size(a.size);
         }

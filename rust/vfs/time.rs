@@ -40,6 +40,14 @@ impl Moment {
         self.0 < Self::now().0
     }
 
+    /// Milliseconds since then.
+    pub(crate) fn elapsed_ms(self) -> u64 {
+        let ticks = Self::now().0.saturating_sub(self.0);
+        // SAFETY: Pure arithmetic.
+        let per_second = unsafe { bindings::rust_fuse_sec_to_jiffies(1) };
+        ticks.saturating_mul(1000) / per_second.max(1)
+    }
+
     /// The number, for storing it in a dentry.
     pub(crate) fn to_raw(self) -> u64 {
         self.0

@@ -61,14 +61,20 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
 
 /// Pins the range, taking one from another file or part where none is free.
 fn pin_or_reclaim<'a>(dax: &'a Dax, inode: &Inode, index: u64, want: Want) -> Result<Pin<'a>> {
+    let mut waiting = None;
     loop {
         let seen = dax.epoch();
         match dax.pin(inode, index, want) {
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
             Err(Why::NoRange) => {
-                if !dax.reclaim_one(inode.sb())? {
-                    dax.wait_for_change(seen)?;
+                if dax.reclaim_one(inode.sb())? {
+                    continue;
+                }
+                if waiting.is_none() {
+                    waiting = Some(dax.announce());
+                } else {
+                    dax.stats().wait(|| dax.wait_for_change(seen))?;
                 }
             }
         }

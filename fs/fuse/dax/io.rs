@@ -56,6 +56,7 @@ fn each_range<const WRITE: bool>(
         let moved = if fruitless < FRUITLESS {
             match dax.pin(inode, pos >> RANGE_SHIFT, want) {
                 Ok(_pin) => io.limited(n, |io| iomap::transfer(io, lock)),
+                Err(Why::NoRange) if dax.make_room(inode, pos >> RANGE_SHIFT) => continue,
                 Err(Why::NoRange) => other(io, n),
                 Err(Why::Failed(e)) => Err(e),
             }

@@ -14,8 +14,10 @@ pub(crate) mod fault;
 pub(crate) mod io;
 pub(crate) mod map;
 pub(crate) mod pin;
+pub mod policy;
 pub mod ranges;
 pub(crate) mod reclaim;
+pub(crate) mod stats;
 
 use crate::{
     chan::Transport,
@@ -28,12 +30,13 @@ use kernel::{
     impl_has_work, new_spinlock, new_work,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Full, Release},
         Arc, SpinLock,
     },
     workqueue::Work,
 };
 use ranges::{Ranges, Slot};
+use stats::Stats;
 
 /// The window as one mount uses it.
 #[pin_data]
@@ -43,8 +46,15 @@ pub(crate) struct Dax {
     registry: Arc<Registry>,
     #[pin]
     ranges: SpinLock<Ranges<KVVec<Slot>>>,
+    /// Which parts of files are worth a range.
+    #[pin]
+    heat: SpinLock<policy::Heat<KVVec<u8>>>,
     /// Counts changes of the table that somebody may wait for.
     epoch: Atomic<u64>,
+    /// Tasks that wait for a change, or are about to.
+    waiting: Atomic<u32>,
+    /// What happened so far, over all mounts of the device.
+    stats: Arc<Stats>,
     #[pin]
     changed: WaitQueue,
     /// Maps of inodes that left memory.
@@ -58,6 +68,15 @@ impl_has_work! {
     impl HasWork<Self> for Dax { self.cleaner }
 }
 
+/// A wait that was announced.
+struct Waiting<'a>(&'a Dax);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Release);
+    }
+}
+
 impl Dax {
     /// Cuts the window into ranges.
     ///
@@ -68,8 +87,12 @@ impl Dax {
         window: Arc<Window>,
         transport: Arc<dyn Transport>,
         registry: Arc<Registry>,
+        stats: Arc<Stats>,
     ) -> Result<Arc<Self>> {
         let n = window.ranges();
+        let counters = policy::counters_for(n);
+        let counters = KVVec::from_elem(0u8, counters, GFP_KERNEL)?;
+        let heat = policy::Heat::new(counters, n).ok_or(EINVAL)?;
         let mut slots = KVVec::with_capacity(n, GFP_KERNEL)?;
         for _ in 0..n {
             slots.push(Slot::new(), GFP_KERNEL)?;
@@ -80,7 +103,10 @@ impl Dax {
                 transport,
                 registry,
                 ranges <- new_spinlock!(Ranges::new(slots), "fuse dax ranges"),
+                heat <- new_spinlock!(heat, "fuse dax heat"),
                 epoch: Atomic::new(0),
+                waiting: Atomic::new(0),
+                stats,
                 changed <- new_waitq!("fuse dax ranges"),
                 stale <- new_spinlock!(reclaim::Stale::default(), "fuse dax stale maps"),
                 cleaner <- new_work!("fuse dax cleaner"),
@@ -96,8 +122,24 @@ impl Dax {
 
     /// Says that the table changed.
     fn change(&self) {
+        let counts = self.ranges.lock().counts();
+        self.stats.set_ranges(&counts);
         self.epoch.fetch_add(1, Release);
         self.changed.wake_all();
+    }
+
+    /// As [`Self::change`], for changes that matter to nobody but those who wait: free when there are none.
+    fn change_for_waiters(&self) {
+        if self.waiting.load(Acquire) > 0 {
+            self.change();
+        }
+    }
+
+    /// Announces a wait. The caller looks at the table once more before it waits: either it sees the change, or who changes
+    /// the table after that look sees the announcement, as both hold the table's lock in between.
+    fn announce(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Full);
+        Waiting(self)
     }
 
     /// Waits until the table is not what it was at `seen`.

@@ -32,7 +32,7 @@ impl Drop for Pin<'_> {
         if let Some(using) = self.using.take() {
             let last = self.dax.ranges.lock().put(using);
             if last == Ok(true) {
-                self.dax.change();
+                self.dax.change_for_waiters();
             }
         }
     }
@@ -65,6 +65,7 @@ impl Dax {
     /// Pins the range of `index`, mapping it if it is not.
     pub(crate) fn pin(&self, inode: &Inode, index: u64, want: Want) -> Result<Pin<'_>, Why> {
         let map = &inode.data().ranges;
+        let mut waiting = None;
         loop {
             let seen = self.epoch();
             let Some(id) = map.get(index) else {
@@ -79,7 +80,8 @@ impl Dax {
                         using: Some(using),
                     })
                 }
-                Err(Refused::Busy) => self.wait_for_change(seen)?,
+                Err(Refused::Busy) if waiting.is_none() => waiting = Some(self.announce()),
+                Err(Refused::Busy) => self.stats.wait(|| self.wait_for_change(seen))?,
                 Err(Refused::NeedsUpgrade) => self.upgrade(inode, index, id)?,
                 // An upgrade was lost; nobody knows what the host has there.
                 Err(Refused::Tainted) => return Err(EIO.into()),
@@ -142,6 +144,8 @@ impl Dax {
         drop(ranges);
         if sent.is_err() || noted.is_err() {
             map.remove(index, id);
+        } else {
+            self.stats.maps.add(1);
         }
         self.change();
         sent.map_err(|failed| Why::Failed(failed.error))
@@ -162,6 +166,7 @@ impl Dax {
             Err(_) => ranges.retire_upgrade(token),
         };
         drop(ranges);
+        self.stats.upgrades.add(1);
         self.change();
         Ok(sent?)
     }

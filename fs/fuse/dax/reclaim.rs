@@ -6,7 +6,7 @@
 
 use super::{
     map::Tree,
-    ranges::{Unmapping, RANGE_SIZE},
+    ranges::{Counts, Unmapping, RANGE_SIZE},
     Dax,
 };
 use crate::{
@@ -78,7 +78,10 @@ impl<'a> Batch<'a> {
         let mut ranges = self.dax.ranges.lock();
         for token in self.tokens.iter_mut().filter_map(Option::take) {
             let _ = match &sent {
-                Ok(()) => ranges.unmapped(token).map(drop),
+                Ok(()) => {
+                    self.dax.stats().unmaps.add(1);
+                    ranges.unmapped(token).map(drop)
+                }
                 Err(_) => ranges.unmap_failed(token),
             };
         }
@@ -106,7 +109,10 @@ impl Dax {
     pub(crate) fn drop_behind(self: &Arc<Self>, inode: &crate::inode::Inode, size: u64) {
         // Without memory they stay where they are, and are reclaimed like others.
         if let Ok(room) = Tree::new() {
-            let tree = inode.data().ranges.take_from(size.div_ceil(RANGE_SIZE), room);
+            let tree = inode
+                .data()
+                .ranges
+                .take_from(size.div_ceil(RANGE_SIZE), room);
             if !tree.ranges.is_empty() {
                 self.unmap_later(tree);
             }
@@ -129,6 +135,25 @@ impl Dax {
             (stale.head.is_none() && !stale.working).then_some(())
         });
         self.stale.lock().ended = true;
+        self.stats.set_ranges(&Counts::default());
+    }
+
+    /// The window is full and a part of a file was missed: takes a range from something else if the part is worth it. False
+    /// when the data should go by READ or WRITE instead.
+    pub(super) fn make_room(&self, inode: &crate::inode::Inode, index: u64) -> bool {
+        let worth_it = self.heat.lock().miss(inode.key(), index);
+        let room = worth_it && self.reclaim_one(inode.sb()) == Ok(true);
+        if room {
+            self.heat.lock().mapped(inode.key(), index);
+        } else {
+            self.stats().fallbacks.add(1);
+        }
+        room
+    }
+
+    /// What happened so far.
+    pub(super) fn stats(&self) -> &super::stats::Stats {
+        &self.stats
     }
 
     /// Takes a range from a file. False when nothing can be taken now; the table changes when that may be different.
@@ -142,29 +167,32 @@ impl Dax {
             let Some((id, owner)) = victim else {
                 return Ok(false);
             };
-            // An inode that is not in memory is leaving it, with its ranges.
-            let Some(inode) = sb.find_inode(owner.inode) else {
-                continue;
-            };
+            // The search waits for an inode that is leaving memory. One that is not there has no layout to break.
+            let inode = sb.find_inode(owner.inode);
             let begun = self.ranges.lock().begin_unmap(id);
             let Ok(token) = begun else {
                 continue;
             };
-            let start = owner.index * RANGE_SIZE;
-            let broken = inode
-                .invalidate_lock()
-                .try_break_layout(start, start + RANGE_SIZE - 1);
-            if broken.is_err() {
-                // A page is pinned.
-                let _ = self.ranges.lock().unmap_cancelled(token);
-                self.change();
-                continue;
+            if let Some(inode) = &inode {
+                let start = owner.index * RANGE_SIZE;
+                let broken = inode
+                    .invalidate_lock()
+                    .try_break_layout(start, start + RANGE_SIZE - 1);
+                if broken.is_err() {
+                    // A page is pinned.
+                    let _ = self.ranges.lock().unmap_cancelled(token);
+                    self.change();
+                    continue;
+                }
             }
             let mut batch = Batch::new(self);
             batch.push(token);
             let sent = batch.send();
-            inode.data().ranges.remove(owner.index, id);
+            if let Some(inode) = &inode {
+                inode.data().ranges.remove(owner.index, id);
+            }
             sent?;
+            self.stats().reclaims.add(1);
             return Ok(true);
         }
         Ok(false)

@@ -6,7 +6,7 @@
 //! already; completions put waiting requests into the ring. A completion runs in the interrupt and does no more than hand
 //! the request to its waiter.
 //!
-//! Locks: a queue's lock, then a waiter's. The locks of FORGETs and of requests to be reaped stand alone. All of them are
+//! Locks: a queue's lock, then a waiter's. Inside it also the lock of requests to be reaped; that of FORGETs stands alone. All of them are
 //! short and taken with interrupts off.
 
 use super::Registry;

@@ -6,6 +6,7 @@
 
 use super::{channel::Channel, registry::Shown, Registry};
 use crate::{
+    dax::stats::Stats,
     dax_core::device::Window,
     sysfs,
     virtio::{device::Device, DeviceId, Driver},
@@ -24,6 +25,7 @@ pub(crate) struct Instance {
     tag: KVec<u8>,
     channel: Arc<Channel>,
     window: Option<Arc<Window>>,
+    dax_stats: Arc<Stats>,
 }
 
 impl Instance {
@@ -35,6 +37,11 @@ impl Instance {
     /// Its queues.
     pub(crate) fn channel(&self) -> &Arc<Channel> {
         &self.channel
+    }
+
+    /// What happened in its window.
+    pub(crate) fn dax_stats(&self) -> &Arc<Stats> {
+        &self.dax_stats
     }
 
     /// Its DAX window, if it has one that can be used.
@@ -75,6 +82,7 @@ impl Driver for VirtioFs {
                 tag,
                 channel,
                 window,
+                dax_stats: Arc::new(Stats::default(), GFP_KERNEL)?,
             },
             GFP_KERNEL,
         )?;

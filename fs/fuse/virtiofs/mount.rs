@@ -94,6 +94,7 @@ impl FileSystem for Virtiofs {
                     window.clone(),
                     mount.conn.transport().clone(),
                     mount.registry.clone(),
+                    mount.instance.dax_stats().clone(),
                 )?),
                 None if options.dax == DaxMode::Always => {
                     pr_err!(

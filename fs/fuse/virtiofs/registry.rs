@@ -5,7 +5,7 @@
 //! Locks: one mutex around the list, inside nothing.
 
 use super::{channel::Channel, Instance};
-use crate::{sync::OwnedQueue, sysfs};
+use crate::{dax::stats::Stats, sync::OwnedQueue, sysfs};
 use core::fmt::Write as _;
 use kernel::{
     device::Device,
@@ -14,7 +14,7 @@ use kernel::{
     str::{CStr, CString},
     sync::{
         atomic::{Atomic, Relaxed},
-        Arc, Mutex,
+        Arc, Mutex, SetOnce,
     },
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Registry {
     instances: Mutex<KVec<Arc<Instance>>>,
     work: OwnedQueue,
     /// `/sys/fs/virtiofs`.
-    sysfs: sysfs::Set<Shown>,
+    sysfs: SetOnce<sysfs::Set<Shown>>,
     /// The number of the next device there.
     next: Atomic<u32>,
 }
@@ -34,6 +34,7 @@ pub(crate) struct Registry {
 pub(crate) struct Shown {
     tag: KVec<u8>,
     channel: Arc<Channel>,
+    dax: Arc<Stats>,
 }
 
 impl sysfs::Entry for Shown {
@@ -46,6 +47,7 @@ impl sysfs::Entry for Shown {
         sysfs::File::new(c"bad_replies", |this, out| {
             writeln!(out, "{}", this.channel.bad_replies())
         }),
+        sysfs::File::new(c"dax", |this, out| this.dax.show(out)),
     ];
 
     fn event(&self) -> (&'static CStr, &[u8]) {
@@ -60,11 +62,18 @@ impl Registry {
             try_pin_init!(Self {
                 instances <- new_mutex!(KVec::new(), "virtiofs instances"),
                 work: OwnedQueue::new(c"rust_fuse")?,
-                sysfs: sysfs::Set::new(c"virtiofs")?,
+                sysfs: SetOnce::new(),
                 next: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Makes `/sys/fs/virtiofs`. After the file system is registered: a C module of that name is met there, with a clear
+    /// error, and not here.
+    pub(crate) fn publish(&self) -> Result {
+        self.sysfs.populate(sysfs::Set::new(c"virtiofs")?);
+        Ok(())
     }
 
     /// Where deferred work runs.
@@ -92,8 +101,12 @@ impl Registry {
         tag.extend_from_slice(instance.tag(), GFP_KERNEL)?;
         let number = self.next.fetch_add(1, Relaxed);
         let name = CString::try_from_fmt(fmt!("{number}"))?;
-        let channel = instance.channel().clone();
-        self.sysfs.add(&name, device, Shown { tag, channel })
+        let shown = Shown {
+            tag,
+            channel: instance.channel().clone(),
+            dax: instance.dax_stats().clone(),
+        };
+        self.sysfs.as_ref().ok_or(ENODEV)?.add(&name, device, shown)
     }
 
     /// Takes a device off the list.

@@ -28,5 +28,6 @@ pub mod proto;
 pub mod dax {
     //! The pure parts of DAX.
 
+    pub mod policy;
     pub mod ranges;
 }
