@@ -27,6 +27,4 @@ codes! {
     eopnotsupp = EOPNOTSUPP;
     /// Transport endpoint is not connected.
     enotconn = ENOTCONN;
-    /// Stale file handle.
-    estale = ESTALE;
 }

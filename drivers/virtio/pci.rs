@@ -12,53 +12,67 @@ use kernel::device::Core;
 /// A list of PCI capabilities cannot be longer, as they lie in 192 bytes; ends walks over lists that are circles.
 const MAX_CAPS: usize = 48;
 
-/// Whether the device's transport is PCI.
-pub(super) fn is_pci(dev: &Device<Core<'_>>) -> bool {
-    // SAFETY: The device is bound, so it has a parent, which outlives it.
-    unsafe { bindings::rust_fuse_virtio_is_pci(dev.as_raw()) }
-}
+/// A device that a PCI function is the transport of.
+///
+/// # Invariants
+///
+/// Its parent is a PCI function.
+pub(super) struct Function<'a, 'b>(&'a Device<Core<'b>>);
 
-/// Finds the region `id`. The first good capability counts, as the specification says; bad ones are passed over.
-///
-/// # Errors
-///
-/// There are only bad ones: what is wrong with the first.
-pub(super) fn find(dev: &Device<Core<'_>>, id: u8) -> Result<Option<Found>, Refusal> {
-    let mut refusal = None;
-    let mut pos = 0;
-    for _ in 0..MAX_CAPS {
-        let mut bytes = [0u8; CAP_LEN];
-        // SAFETY: The transport is PCI (see `shm::discover`); `bytes` is valid for the capability's length.
-        pos = unsafe {
-            bindings::rust_fuse_virtio_pci_next_cap(
-                dev.as_raw(),
-                pos,
-                bytes.as_mut_ptr(),
-                CAP_LEN as u8,
-            )
-        };
-        if pos == 0 {
-            break;
-        }
-        let region = parse_shm_cap(&bytes, id)
-            .and_then(|cap| cap.map(|cap| place(&cap, bar(dev, cap.bar))).transpose());
-        match region {
-            Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => {}
-            Err(e) => {
-                refusal.get_or_insert(e);
+impl<'a, 'b> Function<'a, 'b> {
+    /// The device's function; `None` when its transport is something else.
+    pub(super) fn of(dev: &'a Device<Core<'b>>) -> Option<Self> {
+        // SAFETY: The device is bound, so it has a parent, which outlives it. INVARIANT: Just asked.
+        unsafe { bindings::rust_fuse_virtio_is_pci(dev.as_raw()) }.then_some(Self(dev))
+    }
+
+    /// Finds the region `id`. The first good capability counts, as the specification says; bad ones are passed over.
+    ///
+    /// # Errors
+    ///
+    /// There are only bad ones: what is wrong with the first.
+    pub(super) fn find(&self, id: u8) -> Result<Option<Found>, Refusal> {
+        let mut refusal = None;
+        let mut pos = 0;
+        for _ in 0..MAX_CAPS {
+            let mut bytes = [0u8; CAP_LEN];
+            // SAFETY: By the type invariant the transport is PCI; `bytes` is valid for the capability's length.
+            pos = unsafe {
+                bindings::rust_fuse_virtio_pci_next_cap(
+                    self.0.as_raw(),
+                    pos,
+                    bytes.as_mut_ptr(),
+                    CAP_LEN as u8,
+                )
+            };
+            if pos == 0 {
+                break;
+            }
+            let region = parse_shm_cap(&bytes, id)
+                .and_then(|cap| cap.map(|cap| place(&cap, self.bar(cap.bar))).transpose());
+            match region {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(e) => {
+                    refusal.get_or_insert(e);
+                }
             }
         }
+        refusal.map_or(Ok(None), Err)
     }
-    refusal.map_or(Ok(None), Err)
-}
 
-/// Address and length of a memory BAR.
-fn bar(dev: &Device<Core<'_>>, bar: u8) -> Option<(u64, u64)> {
-    let (mut start, mut len) = (0, 0);
-    // SAFETY: The transport is PCI; the results are valid for writes.
-    unsafe {
-        bindings::rust_fuse_virtio_pci_bar(dev.as_raw(), u32::from(bar), &mut start, &mut len)
+    /// Address and length of a memory BAR.
+    fn bar(&self, bar: u8) -> Option<(u64, u64)> {
+        let (mut start, mut len) = (0, 0);
+        // SAFETY: By the type invariant the transport is PCI; the results are valid for writes.
+        unsafe {
+            bindings::rust_fuse_virtio_pci_bar(
+                self.0.as_raw(),
+                u32::from(bar),
+                &mut start,
+                &mut len,
+            )
+        }
+        .then_some((start, len))
     }
-    .then_some((start, len))
 }

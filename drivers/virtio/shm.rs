@@ -26,7 +26,6 @@ use kernel::{device::Core, prelude::*};
 pub(crate) struct Region {
     addr: u64,
     len: u64,
-    id: u8,
 }
 
 impl Region {
@@ -39,11 +38,6 @@ impl Region {
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
-
-    /// The id that the device gave it.
-    pub(crate) fn id(&self) -> u8 {
-        self.id
-    }
 }
 
 /// Finds the region `id`. `None` when the device has none, or one that is refused, which is logged.
@@ -54,7 +48,6 @@ pub(crate) fn discover(dev: &Device<Core<'_>>, id: u8) -> Option<Region> {
             Some(Region {
                 addr: found.addr,
                 len: found.len,
-                id,
             })
         }
         Ok(None) => {
@@ -80,10 +73,9 @@ pub(crate) fn refused(dev: &Device<Core<'_>>, reason: core::fmt::Arguments<'_>) 
 /// Finds and checks the region.
 fn find(dev: &Device<Core<'_>>, id: u8) -> Result<Option<Found>, Refusal> {
     let transport = mmio::find(dev, id);
-    let found = if pci::is_pci(dev) {
-        agree(pci::find(dev, id)?, transport)?
-    } else {
-        transport
+    let found = match pci::Function::of(dev) {
+        Some(function) => agree(function.find(id)?, transport)?,
+        None => transport,
     };
     if let Some(found) = found {
         // SAFETY: The function only reads constants of the architecture.

@@ -166,33 +166,33 @@ fn setattr_in(change: &Change<'_>) -> SetattrIn {
     let mut arg = SetattrIn::default();
     let mut valid = SetattrValid::empty();
     if let Some(mode) = change.mode() {
-        valid = valid | SetattrValid::MODE;
+        valid |= SetattrValid::MODE;
         arg.mode = mode;
     }
     if let Some(uid) = change.uid() {
-        valid = valid | SetattrValid::UID;
+        valid |= SetattrValid::UID;
         arg.uid = uid;
     }
     if let Some(gid) = change.gid() {
-        valid = valid | SetattrValid::GID;
+        valid |= SetattrValid::GID;
         arg.gid = gid;
     }
     if let Some((sec, nsec, given)) = change.atime() {
-        valid = valid | SetattrValid::ATIME;
+        valid |= SetattrValid::ATIME;
         (arg.atime, arg.atimensec) = (sec as u64, nsec);
         if !given {
-            valid = valid | SetattrValid::ATIME_NOW;
+            valid |= SetattrValid::ATIME_NOW;
         }
     }
     if let Some((sec, nsec, given)) = change.mtime() {
-        valid = valid | SetattrValid::MTIME;
+        valid |= SetattrValid::MTIME;
         (arg.mtime, arg.mtimensec) = (sec as u64, nsec);
         if !given {
-            valid = valid | SetattrValid::MTIME_NOW;
+            valid |= SetattrValid::MTIME_NOW;
         }
     }
     if let Some(size) = change.size() {
-        valid = valid | SetattrValid::SIZE;
+        valid |= SetattrValid::SIZE;
         arg.size = size;
     }
     arg.valid = valid;

@@ -127,11 +127,6 @@ impl Entry {
         }))
     }
 
-    /// The inode that it names.
-    pub(crate) fn nodeid(&self) -> NodeId {
-        self.out.nodeid
-    }
-
     /// Until when the name is believed.
     pub(crate) fn valid_until(&self) -> Moment {
         Moment::after(self.out.entry_valid, self.out.entry_valid_nsec)

@@ -175,10 +175,10 @@ unsafe fn rest<'a>(
     dax: *mut bindings::dax_device,
     pgoff: c_ulong,
 ) -> Result<(&'a Pagemap, usize, usize)> {
-    // SAFETY: The private data of a window's device is its pagemap, which outlives running operations, or null when the
-    // device is killed meanwhile.
-    let pagemap =
-        unsafe { bindings::dax_get_private(dax).cast::<Pagemap>().as_ref() }.ok_or(ENXIO)?;
+    // SAFETY: The private data of a window's device is its pagemap, which outlives running operations; null once the device
+    // is killed, which may happen meanwhile.
+    let pagemap = unsafe { bindings::dax_get_private(dax).cast::<Pagemap>().as_ref() };
+    let pagemap = pagemap.ok_or(ENXIO)?;
     let pages = (pagemap.len() >> PAGE_SHIFT) as usize;
     match pages.checked_sub(pgoff) {
         None | Some(0) => Err(ERANGE),

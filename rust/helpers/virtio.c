@@ -43,13 +43,6 @@ void rust_fuse_virtio_device_ready(struct virtio_device *vdev)
 	virtio_device_ready(vdev);
 }
 
-/* Unlike virtio_has_feature, does not BUG on a bit that the driver did not list: such a bit is just not negotiated. */
-bool rust_fuse_virtio_test_bit(const struct virtio_device *vdev, unsigned int bit);
-bool rust_fuse_virtio_test_bit(const struct virtio_device *vdev, unsigned int bit)
-{
-	return bit < VIRTIO_FEATURES_BITS && __virtio_test_bit(vdev, bit);
-}
-
 void rust_fuse_virtio_cread_bytes(struct virtio_device *vdev, unsigned int offset, void *buf, size_t len);
 void rust_fuse_virtio_cread_bytes(struct virtio_device *vdev, unsigned int offset, void *buf, size_t len)
 {
@@ -75,13 +68,6 @@ bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int 
 	sg->page_link = 0;
 	sg_set_buf(sg, buf, len);
 	return true;
-}
-
-void rust_fuse_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset);
-void rust_fuse_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset)
-{
-	sg->page_link = 0;
-	sg_set_page(sg, page, len, offset);
 }
 
 void rust_fuse_sg_mark_end(struct scatterlist *sg);

@@ -71,7 +71,7 @@ impl WaitQueue {
                 bindings::prepare_to_wait_event(
                     self.head.get(),
                     entry.get(),
-                    bindings::RUST_FUSE_TASK_KILLABLE as _,
+                    bindings::RUST_FUSE_TASK_KILLABLE as c_int,
                 )
             };
             if let Some(r) = ready() {

@@ -233,10 +233,11 @@ impl<T: FileSystem> Inode<T> {
 
     /// Forgets one name.
     pub(crate) fn drop_link(&self) {
-        // SAFETY: The inode is valid and the caller's operation holds the inode lock.
+        // SAFETY: The inode is valid. Others may set the number meanwhile, so unlike `drop_nlink` this does not complain.
         unsafe {
-            if (*self.as_raw()).__bindgen_anon_1.i_nlink > 0 {
-                bindings::drop_nlink(self.as_raw());
+            let known = (&raw const (*self.as_raw()).__bindgen_anon_1.i_nlink).read_volatile();
+            if known > 0 {
+                bindings::set_nlink(self.as_raw(), known - 1);
             }
         }
     }

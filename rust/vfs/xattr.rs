@@ -45,9 +45,17 @@ unsafe fn room<'a>(p: *mut c_void, len: usize) -> &'a mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(p.cast(), len) }
 }
 
+/// Checks the length of an answer: the VFS copies as much to the user.
+fn fits(used: usize, room: usize) -> Result<usize> {
+    if room != 0 && used > room {
+        return Err(ERANGE);
+    }
+    Ok(used)
+}
+
 impl<T: Operations> Wrap<T> {
     const HANDLER: bindings::xattr_handler = bindings::xattr_handler {
-        prefix: c"".as_ptr().cast(),
+        prefix: c"".to_bytes_with_nul().as_ptr().cast(),
         get: Some(Self::get),
         set: Some(Self::set),
         // SAFETY: A handler without further operations is valid.
@@ -83,7 +91,8 @@ impl<T: Operations> Wrap<T> {
         if inode.is_bad() {
             return EIO.to_errno();
         }
-        to_len(T::get(inode, name, room)) as c_int
+        let len = room.len();
+        to_len(T::get(inode, name, room).and_then(|used| fits(used, len))) as c_int
     }
 
     /// # Safety
@@ -101,7 +110,8 @@ impl<T: Operations> Wrap<T> {
     ) -> c_int {
         // SAFETY: As this function requires.
         let (inode, name, value) = unsafe {
-            let value = (!value.is_null()).then(|| &*room(value.cast_mut(), size));
+            let value =
+                (!value.is_null()).then(|| core::slice::from_raw_parts(value.cast::<u8>(), size));
             (
                 Inode::<T>::from_raw(inode),
                 CStr::from_char_ptr(name),
@@ -132,6 +142,7 @@ impl<T: Operations> Wrap<T> {
         if inode.is_bad() {
             return EIO.to_errno() as isize;
         }
-        to_len(T::list(inode, room))
+        let len = room.len();
+        to_len(T::list(inode, room).and_then(|used| fits(used, len)))
     }
 }

@@ -8,7 +8,6 @@
 //! C header: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
 
 use crate::bindings;
-use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
 
 /// One request to a device: it owns everything that the device reads and writes.
@@ -22,34 +21,6 @@ pub(crate) trait Chain: Send + 'static {
     fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result;
 }
 
-/// Bytes in physically contiguous pages, for memory that is not a Rust slice, such as page-cache folios.
-pub(crate) struct PageRange<'a> {
-    page: NonNull<bindings::page>,
-    offset: u32,
-    len: u32,
-    _owner: PhantomData<&'a ()>,
-}
-
-impl PageRange<'_> {
-    /// The `len` bytes from `offset` on, counted from the first byte of `page`.
-    ///
-    /// # Safety
-    ///
-    /// - The bytes must lie in `page` and physically following pages, all kept allocated by something that the chain
-    ///   owns for `'a`, and for as long as the chain is in a queue.
-    /// - Where the range is given to [`SgBuilder::writable_pages`], nobody may rely on the bytes keeping their value in
-    ///   that time, and where others may read or write them, only as memory that changes under their hands, as the page
-    ///   cache does.
-    pub(crate) unsafe fn new(page: NonNull<bindings::page>, offset: u32, len: u32) -> Self {
-        Self {
-            page,
-            offset,
-            len,
-            _owner: PhantomData,
-        }
-    }
-}
-
 /// Collects the memory of one chain into the queue's scatter table.
 ///
 /// # Invariants
@@ -59,8 +30,6 @@ pub(crate) struct SgBuilder<'a> {
     table: &'a mut [bindings::scatterlist],
     readable: usize,
     writable: usize,
-    readable_bytes: usize,
-    writable_bytes: usize,
 }
 
 impl<'a> SgBuilder<'a> {
@@ -70,8 +39,6 @@ impl<'a> SgBuilder<'a> {
             table,
             readable: 0,
             writable: 0,
-            readable_bytes: 0,
-            writable_bytes: 0,
         }
     }
 
@@ -91,39 +58,6 @@ impl<'a> SgBuilder<'a> {
         }
     }
 
-    fn pages(&mut self, range: &PageRange<'a>) -> Result {
-        // SAFETY: The entry is ours; whoever made the range promised that its pages stay.
-        unsafe {
-            bindings::rust_fuse_sg_set_page(
-                self.entry()?,
-                range.page.as_ptr(),
-                range.len,
-                range.offset,
-            )
-        };
-        Ok(())
-    }
-
-    fn added_readable(&mut self, len: usize) {
-        // INVARIANT: `entry` found room for it and it was set.
-        self.readable += 1;
-        self.readable_bytes += len;
-    }
-
-    fn added_writable(&mut self, len: usize) {
-        // INVARIANT: As above.
-        self.writable += 1;
-        self.writable_bytes += len;
-    }
-
-    /// Nothing readable may follow something writable.
-    fn check_readable(&self) -> Result {
-        if self.writable != 0 {
-            return Err(EINVAL);
-        }
-        Ok(())
-    }
-
     /// Adds bytes that the device reads. Empty slices are left out.
     ///
     /// # Errors
@@ -131,10 +65,13 @@ impl<'a> SgBuilder<'a> {
     /// `EINVAL` when something writable was added before or the bytes are not in the kernel's linear map (a static, or
     /// memory from `vmalloc`); `E2BIG` when the table is full.
     pub(crate) fn readable(&mut self, bytes: &'a [u8]) -> Result {
-        self.check_readable()?;
+        if self.writable != 0 {
+            return Err(EINVAL);
+        }
         if !bytes.is_empty() {
             self.buf(bytes.as_ptr(), bytes.len())?;
-            self.added_readable(bytes.len());
+            // INVARIANT: There was room for it and it was set.
+            self.readable += 1;
         }
         Ok(())
     }
@@ -147,46 +84,10 @@ impl<'a> SgBuilder<'a> {
     pub(crate) fn writable(&mut self, bytes: &'a mut [u8]) -> Result {
         if !bytes.is_empty() {
             self.buf(bytes.as_mut_ptr(), bytes.len())?;
-            self.added_writable(bytes.len());
+            // INVARIANT: As above.
+            self.writable += 1;
         }
         Ok(())
-    }
-
-    /// Adds pages that the device reads. Empty ranges are left out.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when something writable was added before; `E2BIG` when the table is full.
-    pub(crate) fn readable_pages(&mut self, range: PageRange<'a>) -> Result {
-        self.check_readable()?;
-        if range.len != 0 {
-            self.pages(&range)?;
-            self.added_readable(range.len as usize);
-        }
-        Ok(())
-    }
-
-    /// Adds pages that the device writes. Empty ranges are left out.
-    ///
-    /// # Errors
-    ///
-    /// `E2BIG` when the table is full.
-    pub(crate) fn writable_pages(&mut self, range: PageRange<'a>) -> Result {
-        if range.len != 0 {
-            self.pages(&range)?;
-            self.added_writable(range.len as usize);
-        }
-        Ok(())
-    }
-
-    /// How many bytes the device may read so far.
-    pub(crate) fn readable_bytes(&self) -> usize {
-        self.readable_bytes
-    }
-
-    /// How many bytes the device may write so far: no honest used length is above it.
-    pub(crate) fn writable_bytes(&self) -> usize {
-        self.writable_bytes
     }
 
     /// How many pieces of memory there are so far.

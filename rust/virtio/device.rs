@@ -87,21 +87,9 @@ impl<Ctx: DeviceContext> Device<Ctx> {
     pub(crate) fn name(&self) -> &CStr {
         self.dev().name()
     }
-
-    /// Marks all queues broken: nothing more is sent or received, adding gives `EIO`.
-    pub(crate) fn break_device(&self) {
-        // SAFETY: Walks the list of queues under the device's own lock; the list is empty when there are none.
-        unsafe { bindings::virtio_break_device(self.as_raw()) };
-    }
 }
 
 impl Device<Core<'_>> {
-    /// Whether both sides agreed on the feature `bit`.
-    pub(crate) fn has_feature(&self, bit: u32) -> bool {
-        // SAFETY: The features were settled before probe.
-        unsafe { bindings::rust_fuse_virtio_test_bit(self.as_raw(), bit) }
-    }
-
     /// Reads `N` bytes of the config space at `offset`, all from one generation of it. Sleeps.
     pub(crate) fn read_config<const N: usize>(&self, offset: u32) -> [u8; N] {
         let mut out = [0; N];

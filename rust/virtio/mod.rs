@@ -4,7 +4,7 @@
 //!
 //! - [`driver`]: the [`Driver`] trait and its [`Registration`];
 //! - [`device`]: [`Device`], its features, config space, reset and shared-memory regions;
-//! - [`chain`]: what a descriptor chain is made of ([`Chain`], [`SgBuilder`], [`PageRange`]);
+//! - [`chain`]: what a descriptor chain is made of ([`Chain`], [`SgBuilder`]);
 //! - [`queue`]: one queue: adding, taking used chains, notifications ([`VirtQueue`], [`queue::Ring`]);
 //! - [`queues`]: all queues of a device: finding them, the interrupt callback, the shutdown ([`Queues`]).
 //!
@@ -19,7 +19,7 @@ pub(crate) mod driver;
 pub(crate) mod queue;
 pub(crate) mod queues;
 
-pub(crate) use chain::{Chain, PageRange, SgBuilder};
+pub(crate) use chain::{Chain, SgBuilder};
 pub(crate) use device::Device;
 pub(crate) use driver::{DeviceId, Driver, Registration};
 pub(crate) use queue::VirtQueue;

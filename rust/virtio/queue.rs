@@ -250,7 +250,7 @@ impl<H: Handler> Ring<'_, H> {
 
     /// Takes a chain that the device is done with, and how many bytes the device says it wrote.
     ///
-    /// The number is the device's claim: compare it with [`SgBuilder::writable_bytes`] before using it as a length.
+    /// The number is the device's claim: compare it with what the chain has room for before using it as a length.
     pub(crate) fn take_used(&mut self) -> Option<(KBox<H::Chain>, u32)> {
         let mut len = 0;
         // SAFETY: The virtqueue is live and locked.
@@ -296,14 +296,6 @@ impl<H: Handler> Ring<'_, H> {
                 return;
             }
         }
-    }
-
-    /// How many descriptors are free. With indirect descriptors a chain takes one, else one for each piece.
-    pub(crate) fn num_free(&self) -> u32 {
-        self.inner.vq.map_or(0, |vq| {
-            // SAFETY: The virtqueue is live and locked.
-            unsafe { (*vq.as_ptr()).num_free }
-        })
     }
 
     /// Whether the ring is unusable: the device broke the rules or is gone.

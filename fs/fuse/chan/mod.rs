@@ -70,7 +70,7 @@ pub(crate) fn call<O: Operation>(
     who: Caller,
     op: &O,
 ) -> Result<O::Reply, Failed> {
-    call_with(t, who, op, Payload::None, Flow::None(0)).map(|(reply, _, _)| reply)
+    call_with(t, who, op, Payload::None, Flow::None).map(|(reply, _, _)| reply)
 }
 
 /// As [`call`], with a payload that goes along or is filled. Returns the payload, and how many bytes of it came.
@@ -112,7 +112,7 @@ pub(crate) fn call_with<O: Operation>(
 /// Sends `op` without waiting; whatever the server answers is reaped.
 pub(crate) fn send_detached<O: Operation>(t: &dyn Transport, who: Caller, op: &O) -> Result {
     let mut request = t.pool().take()?;
-    if let Err(e) = request.prepare(t.pool(), who, op, Payload::None, Flow::None(0)) {
+    if let Err(e) = request.prepare(t.pool(), who, op, Payload::None, Flow::None) {
         t.pool().give(request);
         return Err(e);
     }

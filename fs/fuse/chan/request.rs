@@ -60,8 +60,8 @@ pub(crate) enum Payload {
 /// Which way the payload flows, and how many bytes of it.
 #[derive(Clone, Copy)]
 pub(crate) enum Flow {
-    /// Nowhere; the number is ignored.
-    None(u32),
+    /// Nowhere.
+    None,
     /// To the server.
     ToServer(u32),
     /// From the server: at most this much.
@@ -101,7 +101,7 @@ impl Request {
                 input_len: 0,
                 output_len: 0,
                 payload: Payload::None,
-                flow: Flow::None(0),
+                flow: Flow::None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -180,18 +180,13 @@ impl Request {
         self.nodeid = nodeid;
         self.output_len = 0;
         self.payload = Payload::None;
-        self.flow = Flow::None(0);
+        self.flow = Flow::None;
         Ok(())
     }
 
     /// What the request does.
     pub(crate) fn opcode(&self) -> Opcode {
         self.opcode
-    }
-
-    /// Its id.
-    pub(crate) fn unique(&self) -> Unique {
-        self.unique
     }
 
     /// The inode that it is about.

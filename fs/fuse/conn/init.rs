@@ -77,7 +77,6 @@ impl Conn {
         .min(self.transport().max_pages());
         let most = pages * PAGE_SIZE;
         self.negotiated.populate(Negotiated {
-            minor: reply.minor,
             flags,
             max_write: (reply.max_write as usize).max(WRITE_MIN).min(most),
             max_read: most,
@@ -100,10 +99,10 @@ impl Conn {
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT;
         if self.dax().is_some() {
-            flags = flags | InitFlags::MAP_ALIGNMENT;
+            flags |= InitFlags::MAP_ALIGNMENT;
             // Only where the answer makes a difference: a server may have to look up a flag for each file.
             if matches!(self.dax_mode(), DaxMode::Default | DaxMode::Inode) {
-                flags = flags | InitFlags::HAS_INODE_DAX;
+                flags |= InitFlags::HAS_INODE_DAX;
             }
         }
         flags

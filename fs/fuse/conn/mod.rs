@@ -24,8 +24,6 @@ use kernel::{
 
 /// What INIT agreed on.
 pub(crate) struct Negotiated {
-    /// Minor version of the protocol.
-    pub(crate) minor: u32,
     /// Features of both sides.
     pub(crate) flags: InitFlags,
     /// Most bytes of a WRITE.
@@ -132,7 +130,6 @@ impl Conn {
     /// What INIT agreed on; the least of everything before that.
     pub(crate) fn negotiated(&self) -> &Negotiated {
         const NOTHING: &Negotiated = &Negotiated {
-            minor: 0,
             flags: InitFlags::empty(),
             max_write: 4096,
             max_read: 4096,
