@@ -37,13 +37,19 @@ const NAME_MAX: usize = 1024;
 /// Bytes of entries that one READDIR asks for.
 const READDIR: usize = 8 * PAGE_SIZE;
 
-/// Sends an operation that answers with an entry.
-pub(crate) fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<Option<Entry>> {
+/// Sends an operation that answers with an entry; returns it, and until when the answer is believed.
+fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Moment)> {
     let conn = dir.sb().data();
     let node = ForgetNode::new()?;
     let version = conn.attr_version();
     let out = conn.call(dir.sb(), op)?;
-    Entry::new(conn, out, node, version)
+    let valid_until = Moment::after(out.entry_valid, out.entry_valid_nsec);
+    Ok((Entry::new(conn, out, node, version)?, valid_until))
+}
+
+/// As [`ask`], for operations that leave no name that does not exist.
+pub(crate) fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<Option<Entry>> {
+    Ok(ask(dir, op)?.0)
 }
 
 /// Whether a name is still what a dentry says, by its own timeout or by asking.
@@ -94,21 +100,13 @@ impl crate::vfs::dir::Operations for Virtiofs {
             parent: NodeId::new(dir.key()),
             name,
         };
-        let found = match entry(dir, &op) {
-            Ok(found) => found,
-            Err(e) if e == ENOENT => None,
+        let (found, valid_until) = match ask(dir, &op) {
+            Ok(answer) => answer,
+            Err(e) if e == ENOENT => (None, Moment::PAST),
             Err(e) => return Err(e),
         };
-        match found {
-            Some(found) => Ok(Found {
-                valid_until: found.valid_until(),
-                inode: Some(found.into_inode(dir.sb())?),
-            }),
-            None => Ok(Found {
-                inode: None,
-                valid_until: Moment::PAST,
-            }),
-        }
+        let inode = found.map(|found| found.into_inode(dir.sb())).transpose()?;
+        Ok(Found { inode, valid_until })
     }
 
     fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Self>> {
