@@ -448,10 +448,9 @@ pub(super) unsafe fn adopt<T: Operations>(
     }
     // SAFETY: By the caller's promise.
     let r = unsafe {
-        to_result(bindings::generic_file_open(inode.as_raw(), file)).and_then(|()| {
-            (*file).private_data = KBox::into_raw(data).cast();
-            to_result(bindings::finish_open(file, dentry, Some(opened)))
-        })
+        (*file).private_data = KBox::into_raw(data).cast();
+        to_result(bindings::generic_file_open(inode.as_raw(), file))
+            .and_then(|()| to_result(bindings::finish_open(file, dentry, Some(opened))))
     };
     if r.is_err() {
         // SAFETY: The file was not opened, so nothing else takes its data.
