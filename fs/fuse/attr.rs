@@ -234,7 +234,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
         }
         Err(failed) => {
             // Where nobody knows what the server did, the lower end is the safe one until it is asked again.
-            if moved && failed.answered {
+            if moved && failed.known {
                 inode.set_size(old);
             }
             expire(inode);

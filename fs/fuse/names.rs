@@ -149,7 +149,7 @@ pub(crate) fn rename(r: &Rename<'_, Virtiofs>) -> Result {
         conn.try_call(sb, &op)
     };
     if let Err(failed) = &sent {
-        if !failed.answered || failed.error == EINTR || failed.error == ENOENT {
+        if !failed.known || failed.error == EINTR || failed.error == ENOENT {
             // Nobody knows which names there are now: ask.
             r.old.set_valid_until(Moment::PAST);
             r.new.set_valid_until(Moment::PAST);
@@ -171,7 +171,7 @@ pub(crate) fn rename(r: &Rename<'_, Virtiofs>) -> Result {
         }
     }
     match sent {
-        Err(failed) if failed.answered && failed.error == errno::enosys() => Err(EINVAL),
+        Err(failed) if failed.known && failed.error == errno::enosys() => Err(EINVAL),
         other => Ok(other?),
     }
 }

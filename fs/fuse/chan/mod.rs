@@ -49,8 +49,30 @@ pub(crate) trait Transport: Send + Sync {
 pub(crate) struct Failed {
     /// What the caller is told.
     pub(crate) error: Error,
-    /// Whether the server answered with that error; else nobody knows what it did.
-    pub(crate) answered: bool,
+    /// Whether it is known what the server did: nothing, as it answered with that error or was never asked.
+    pub(crate) known: bool,
+}
+
+impl Failed {
+    /// Nothing was sent, or the server answered with this error.
+    fn known(error: Error) -> Self {
+        Self { error, known: true }
+    }
+
+    /// Something was sent, and no proper answer came.
+    fn unknown(error: Error) -> Self {
+        Self {
+            error,
+            known: false,
+        }
+    }
+}
+
+/// What a request is for, where that must be told the end whoever is left to wait for it. It travels with the request, and
+/// is told exactly once, in process context.
+pub(crate) trait Owner: Send {
+    /// The request ended.
+    fn answered(&mut self, result: Result<(), &Failed>);
 }
 
 impl From<Failed> for Error {
@@ -81,32 +103,77 @@ pub(crate) fn call_with<O: Operation>(
     payload: Payload,
     flow: Flow,
 ) -> Result<(O::Reply, Payload, usize), Failed> {
-    let unknown = |error| Failed {
-        error,
-        answered: false,
-    };
-    let mut request = t.pool().take().map_err(unknown)?;
+    let mut request = t.pool().take().map_err(Failed::known)?;
     if let Err(e) = request.prepare(t.pool(), who, op, payload, flow) {
         t.pool().give(request);
-        return Err(unknown(e));
+        return Err(Failed::known(e));
     }
     let waiter = request.waiter();
     t.submit(request);
-    let mut request = waiter.wait_killable().map_err(unknown)?;
-    let result = request.outcome().map(|used| request.parse::<O>(used));
-    if let Ok(Err(bad)) = &result {
-        t.bad_reply(&request, bad.as_str());
-    }
+    let mut request = waiter.wait_killable().map_err(Failed::unknown)?;
+    let result = read_answer::<O>(t, &request);
     let payload = request.take_payload();
     t.pool().give(request);
-    match result.map_err(unknown)? {
-        Ok(Ok((reply, len))) => Ok((reply, payload, len)),
-        Ok(Err(errno)) => Err(Failed {
-            error: Error::from_errno(errno),
-            answered: true,
-        }),
-        Err(_) => Err(unknown(EIO)),
+    result.map(|(reply, len)| (reply, payload, len))
+}
+
+/// Reads the answer to a request that came back.
+fn read_answer<O: Operation>(
+    t: &dyn Transport,
+    request: &Request,
+) -> Result<(O::Reply, usize), Failed> {
+    let used = request.outcome().map_err(Failed::unknown)?;
+    match request.parse::<O>(used) {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(errno)) => Err(Failed::known(Error::from_errno(errno))),
+        Err(bad) => {
+            t.bad_reply(request, bad.as_str());
+            Err(Failed::unknown(EIO))
+        }
     }
+}
+
+/// Sends `op` on behalf of `owner`, which is told how it ends; with `wait`, before this returns, unless a fatal signal comes
+/// first. For operations that are answered with nothing but success.
+pub(crate) fn call_owned<O: Operation<Reply = ()>>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    mut owner: KBox<dyn Owner>,
+    wait: bool,
+) -> Result<(), Failed> {
+    let prepared = t.pool().take().and_then(|mut request| {
+        match request.prepare(t.pool(), who, op, Payload::None, Flow::None) {
+            Ok(()) => Ok(request),
+            Err(e) => {
+                t.pool().give(request);
+                Err(e)
+            }
+        }
+    });
+    let mut request = match prepared {
+        Ok(request) => request,
+        Err(e) => {
+            let failed = Failed::known(e);
+            owner.answered(Err(&failed));
+            return Err(failed);
+        }
+    };
+    request.set_owner(owner);
+    let waiter = request.waiter();
+    if !wait {
+        waiter.abandon();
+        t.submit(request);
+        return Ok(());
+    }
+    t.submit(request);
+    let mut request = waiter.wait_killable().map_err(Failed::unknown)?;
+    let result = read_answer::<O>(t, &request).map(drop);
+    if let Some(mut owner) = request.take_owner() {
+        owner.answered(result.as_ref().copied());
+    }
+    t.pool().give(request);
+    result
 }
 
 /// Sends `op` without waiting; whatever the server answers is reaped.

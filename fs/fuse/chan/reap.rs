@@ -2,7 +2,7 @@
 
 //! Requests whose sender left before the answer came: undo what the server did for nobody.
 
-use super::{send_detached, ForgetNode, Lookup, Request, Transport};
+use super::{send_detached, Failed, ForgetNode, Lookup, Request, Transport};
 use crate::{
     ops::{file::Release, names::EntryAndOpen},
     proto::{attr::EntryOut, file::OpenOut, ids::NodeId, opcode::Opcode},
@@ -11,7 +11,20 @@ use crate::{
 use kernel::{prelude::*, sync::Arc};
 
 /// Reaps one request and gives it back to the pool. Runs in process context.
-pub(crate) fn reap(t: &Arc<dyn Transport>, request: KBox<Request>) {
+pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
+    if let Some(mut owner) = request.take_owner() {
+        // Owners belong to operations that are answered with nothing but success.
+        let result = match request
+            .outcome()
+            .map(|used| request.parse_as::<()>(used, 0))
+        {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(errno))) => Err(Failed::known(Error::from_errno(errno))),
+            Ok(Err(_)) => Err(Failed::unknown(EIO)),
+            Err(e) => Err(Failed::unknown(e)),
+        };
+        owner.answered(result.as_ref().copied());
+    }
     if let Ok(used) = request.outcome() {
         if request.session() == t.pool().session() {
             undo(t, &request, used);

@@ -4,7 +4,7 @@
 //!
 //! Locks: the pool's spinlock (process context), the waiter's (also interrupt context); neither inside the other.
 
-use super::{Args, Operation};
+use super::{Args, Failed, Operation, Owner};
 use crate::{
     errno,
     proto::{
@@ -80,6 +80,8 @@ pub(crate) struct Request {
     output_len: usize,
     payload: Payload,
     flow: Flow,
+    /// What it is for, if that must be told the end.
+    owner: Option<KBox<dyn Owner>>,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -102,6 +104,7 @@ impl Request {
                 output_len: 0,
                 payload: Payload::None,
                 flow: Flow::None,
+                owner: None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -197,6 +200,16 @@ impl Request {
     /// Who waits for it.
     pub(super) fn waiter(&self) -> Arc<Waiter> {
         self.waiter.clone()
+    }
+
+    /// Says what it is for.
+    pub(super) fn set_owner(&mut self, owner: KBox<dyn Owner>) {
+        self.owner = Some(owner);
+    }
+
+    /// Takes what it is for, to tell it the end.
+    pub(super) fn take_owner(&mut self) -> Option<KBox<dyn Owner>> {
+        self.owner.take()
     }
 
     /// Takes the payload back.
@@ -428,6 +441,9 @@ impl Pool {
 
     /// Gives a request back.
     pub(crate) fn give(&self, mut request: KBox<Request>) {
+        if let Some(mut owner) = request.take_owner() {
+            owner.answered(Err(&Failed::unknown(errno::enotconn())));
+        }
         request.payload = Payload::None;
         let refused = self.free.lock().push_within_capacity(request);
         drop(refused);

@@ -7,7 +7,7 @@
 
 use super::{
     pin::{Pin, Want, Why},
-    ranges::RANGE_SHIFT,
+    ranges::{RANGE_SHIFT, RANGE_SIZE},
     Dax,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     inode::Inode,
     virtiofs::Virtiofs,
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 
 impl Operations for Virtiofs {
     fn fault(inode: &Inode, mut fault: Fault<'_, Self>) -> Outcome {
@@ -43,6 +43,9 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
         } else {
             None
         };
+        if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
+            dax.pass_into(inode, pos >> RANGE_SHIFT, want);
+        }
         let lock = inode.invalidate_lock_shared_killable()?;
         match fault.handle(&lock) {
             Err(e) if e == EAGAIN => continue,
@@ -60,7 +63,7 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
 }
 
 /// Pins the range, taking one from another file or part where none is free.
-fn pin_or_reclaim<'a>(dax: &'a Dax, inode: &Inode, index: u64, want: Want) -> Result<Pin<'a>> {
+fn pin_or_reclaim<'a>(dax: &'a Arc<Dax>, inode: &Inode, index: u64, want: Want) -> Result<Pin<'a>> {
     let mut waiting = None;
     loop {
         let seen = dax.epoch();

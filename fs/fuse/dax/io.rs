@@ -55,7 +55,12 @@ fn each_range<const WRITE: bool>(
         }
         let moved = if fruitless < FRUITLESS {
             match dax.pin(inode, pos >> RANGE_SHIFT, want) {
-                Ok(_pin) => io.limited(n, |io| iomap::transfer(io, lock)),
+                Ok(_pin) => {
+                    if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
+                        dax.pass_into(inode, pos >> RANGE_SHIFT, want);
+                    }
+                    io.limited(n, |io| iomap::transfer(io, lock))
+                }
                 Err(Why::NoRange) if dax.make_room(inode, pos >> RANGE_SHIFT) => continue,
                 Err(Why::NoRange) => other(io, n),
                 Err(Why::Failed(e)) => Err(e),

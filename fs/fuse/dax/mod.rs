@@ -4,7 +4,7 @@
 //!
 //! The window is cut into ranges of 2 MiB ([`ranges`]: which is free, which maps what). An inode knows which range each of
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
-//! is pinned it stays where it is. [`io`] reads and writes, [`fault`] serves page faults, [`reclaim`] takes ranges back.
+//! is pinned it stays where it is. [`setup`] asks the server; [`io`] reads and writes, [`fault`] serves page faults, [`reclaim`] takes ranges back.
 //!
 //! Locks: an inode's map and the table of ranges each have a spinlock; neither is held inside the other, nor while anything
 //! waits. No lock of this module is held while the server is asked; who needs a range that is on its way waits for the
@@ -17,6 +17,7 @@ pub(crate) mod pin;
 pub mod policy;
 pub mod ranges;
 pub(crate) mod reclaim;
+pub(crate) mod setup;
 pub(crate) mod stats;
 
 use crate::{

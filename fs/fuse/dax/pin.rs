@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Having a range where data can be touched: look it up, map it, make it writable, and hold it.
+//! Having a range where data can be touched, and holding it.
 //!
-//! Takes the spinlocks of map and table one at a time; holds none of them while the server is asked or while it waits.
+//! Takes the spinlocks of map and table one at a time; holds neither while it waits.
 
 use super::{
-    ranges::{Mode, Owner, RangeId, Refused, Use, RANGE_SIZE},
+    ranges::{Refused, Use},
     Dax,
 };
-use crate::{
-    chan::{self, Failed},
-    inode::Inode,
-    ops::dax::Setupmapping,
-    proto::{
-        dax::SetupmappingIn,
-        flags::SetupmappingFlags,
-        ids::{Fh, NodeId},
-    },
-    vfs::cred::Caller,
-};
-use kernel::prelude::*;
+use crate::inode::Inode;
+use kernel::{prelude::*, sync::Arc};
 
 /// A range that stays where it is.
 pub(crate) struct Pin<'a> {
@@ -61,15 +51,31 @@ pub(crate) struct Want {
     pub(crate) may_write: bool,
 }
 
+impl Want {
+    /// Whether `e` says that the range cannot be writable, where it need not be.
+    fn refused(&self, e: Error) -> bool {
+        !self.write && self.may_write && [EACCES, EPERM, EROFS].contains(&e)
+    }
+}
+
 impl Dax {
     /// Pins the range of `index`, mapping it if it is not.
-    pub(crate) fn pin(&self, inode: &Inode, index: u64, want: Want) -> Result<Pin<'_>, Why> {
+    pub(crate) fn pin<'a>(
+        self: &'a Arc<Self>,
+        inode: &Inode,
+        index: u64,
+        mut want: Want,
+    ) -> Result<Pin<'a>, Why> {
         let map = &inode.data().ranges;
         let mut waiting = None;
         loop {
             let seen = self.epoch();
             let Some(id) = map.get(index) else {
-                self.map_new(inode, index, want)?;
+                match self.map_new(inode, index, want.write || want.may_write) {
+                    // The server maps nothing writable: have it read-only.
+                    Err(Why::Failed(e)) if want.refused(e) => want.may_write = false,
+                    other => other?,
+                }
                 continue;
             };
             let got = self.ranges.lock().get(id, want.write);
@@ -97,100 +103,5 @@ impl Dax {
         let using = ranges.get(id, write).ok()?;
         let _ = ranges.put(using);
         Some(ranges.offset(id))
-    }
-
-    /// Maps `index` into a free range, unless somebody else is doing it.
-    fn map_new(&self, inode: &Inode, index: u64, want: Want) -> Result<(), Why> {
-        let map = &inode.data().ranges;
-        let room = map.room()?;
-        let reserved = self.ranges.lock().reserve(Owner {
-            inode: inode.key(),
-            index,
-        });
-        let Some(token) = reserved else {
-            return Err(Why::NoRange);
-        };
-        let id = token.id();
-        if !map.insert(room, index, id) {
-            let _ = self.ranges.lock().release(token);
-            self.change();
-            return Ok(());
-        }
-        let begun = self.ranges.lock().begin_map(token);
-        let Ok(token) = begun else {
-            map.remove(index, id);
-            return Err(EIO.into());
-        };
-
-        let mut mode = if want.write || want.may_write {
-            Mode::ReadWrite
-        } else {
-            Mode::ReadOnly
-        };
-        let mut sent = self.setup(inode, index, id, mode);
-        if let Err(failed) = &sent {
-            let refused = [EACCES, EPERM, EROFS].contains(&failed.error);
-            if failed.answered && refused && !want.write && mode == Mode::ReadWrite {
-                mode = Mode::ReadOnly;
-                sent = self.setup(inode, index, id, mode);
-            }
-        }
-        let mut ranges = self.ranges.lock();
-        let noted = match &sent {
-            Ok(()) => ranges.mapped(token, mode).map(drop),
-            Err(failed) if failed.answered => ranges.map_failed(token),
-            Err(_) => ranges.retire_mapping(token),
-        };
-        drop(ranges);
-        if sent.is_err() || noted.is_err() {
-            map.remove(index, id);
-        } else {
-            self.stats.maps.add(1);
-        }
-        self.change();
-        sent.map_err(|failed| Why::Failed(failed.error))
-    }
-
-    /// Makes a mapping writable, unless somebody else is doing it.
-    fn upgrade(&self, inode: &Inode, index: u64, id: RangeId) -> Result {
-        let begun = self.ranges.lock().begin_upgrade(id);
-        let Ok(token) = begun else {
-            // It is on its way, done, or gone: the caller looks again.
-            return Ok(());
-        };
-        let sent = self.setup(inode, index, id, Mode::ReadWrite);
-        let mut ranges = self.ranges.lock();
-        let _ = match &sent {
-            Ok(()) => ranges.upgraded(token),
-            Err(failed) if failed.answered => ranges.upgrade_failed(token),
-            Err(_) => ranges.retire_upgrade(token),
-        };
-        drop(ranges);
-        self.stats.upgrades.add(1);
-        self.change();
-        Ok(sent?)
-    }
-
-    /// Sends SETUPMAPPING for a whole range.
-    fn setup(&self, inode: &Inode, index: u64, id: RangeId, mode: Mode) -> Result<(), Failed> {
-        let flags = match mode {
-            Mode::ReadOnly => SetupmappingFlags::READ,
-            Mode::ReadWrite => SetupmappingFlags::READ | SetupmappingFlags::WRITE,
-        };
-        let moffset = self.ranges.lock().offset(id);
-        chan::call(
-            &*self.transport,
-            Caller::current(inode.sb()),
-            &Setupmapping {
-                nodeid: NodeId::new(inode.key()),
-                arg: SetupmappingIn {
-                    fh: Fh::NONE,
-                    foffset: index * RANGE_SIZE,
-                    len: RANGE_SIZE,
-                    flags,
-                    moffset,
-                },
-            },
-        )
     }
 }

@@ -44,6 +44,8 @@ const WAITS_MS: [u64; 4] = [1, 10, 100, 1000];
 pub(crate) struct Stats {
     /// Ranges that were mapped: SETUPMAPPING with success.
     pub(crate) maps: Counter,
+    /// Ranges that were asked for ahead of a sequential pass.
+    pub(crate) ahead: Counter,
     /// Mappings that were made writable.
     pub(crate) upgrades: Counter,
     /// Ranges that were unmapped: REMOVEMAPPING with success.
@@ -84,6 +86,7 @@ impl Stats {
     pub(crate) fn show(&self, out: &mut impl Write) -> fmt::Result {
         let rows = [
             ("maps", &self.maps),
+            ("maps_ahead", &self.ahead),
             ("upgrades", &self.upgrades),
             ("unmaps", &self.unmaps),
             ("reclaims", &self.reclaims),
