@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Defects of the C client (Documentation/status.md has the numbers), each as a case in which ours behaves. With the C
+ * modules they are known differences; what would hang them or make the kernel WARN is not tried there.
+ */
+#include "kselftest_harness.h"
+#include "vfs.h"
+#include "measure.h"
+
+#define SIZE (2 * RANGE)
+
+FIXTURE(mapped)
+{
+	struct fs fs;
+};
+
+FIXTURE_VARIANT(mapped)
+{
+	bool huge;
+};
+
+FIXTURE_VARIANT_ADD(mapped, pages)
+{
+	.huge = false,
+};
+
+FIXTURE_VARIANT_ADD(mapped, huge)
+{
+	.huge = true,
+};
+
+FIXTURE_SETUP(mapped)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	ASSERT_EQ(0, fs_mount(&self->fs, "dax", "dax=always"));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf x; mkdir x"));
+}
+
+FIXTURE_TEARDOWN(mapped)
+{
+	if (self->fs.mounted)
+		device(&self->fs, NULL, 0, "delay all 0");
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
+/* This process has the file mapped and touched; another does something to it. Page faults of this process after that. */
+static long faults_after(struct fs *fs, bool huge, bool store, int (*other)(const char *path))
+{
+	int fd = open(at(fs, "x/f"), O_RDWR), status;
+	char *p = map_at(fd, SIZE, PROT_READ | PROT_WRITE, huge);
+	long before, first;
+	pid_t pid;
+
+	if (fd < 0 || p == MAP_FAILED)
+		return -1;
+	/* Once without the file, as the first call of a function may fault itself. */
+	touch_all(p, PAGE);
+	before = faults();
+	touch_all(p, SIZE);
+	first = faults() - before;
+	/* One fault for each 2 MiB: else this is not the case that it says it is. */
+	if (huge && first > (long)(SIZE / RANGE))
+		return -2;
+	if (store)
+		p[0] = p[RANGE] = 1;
+	pid = fork();
+	if (!pid)
+		_exit(other(at(fs, "x/f")));
+	if (waitpid(pid, &status, 0) != pid || status)
+		return -3;
+	/* fork() has write-protected the stack; that is over before the count. */
+	touch_all(p, PAGE);
+	before = faults();
+	touch_all(p, SIZE);
+	before = faults() - before;
+	munmap(p, SIZE);
+	close(fd);
+	return before;
+}
+
+static int open_and_read(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	char c;
+
+	return fd < 0 || read(fd, &c, 1) != 1;
+}
+
+static int write_and_stat(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	struct stat st;
+
+	if (fd < 0 || pwrite(fd, "new", 3, PAGE) != 3)
+		return 1;
+	/* Until the attributes are asked for again. */
+	pause_ms(1100);
+	return stat(path, &st) || st.st_size != SIZE;
+}
+
+TEST_F(mapped, open_keeps_mappings)
+{
+	if (module_is_c())
+		SKIP(return, "known difference: open() drops the mappings of every process, with a WARNING (G-2)");
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", SIZE, 1));
+	EXPECT_EQ(0, faults_after(&self->fs, variant->huge, false, open_and_read));
+	EXPECT_EQ(0, faults_after(&self->fs, variant->huge, true, open_and_read));
+}
+
+TEST_F(mapped, refresh_keeps_mappings)
+{
+	if (module_is_c())
+		SKIP(return, "known difference: new times drop the mappings of every process, with a WARNING (G-3)");
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", SIZE, 1));
+	EXPECT_EQ(0, faults_after(&self->fs, variant->huge, false, write_and_stat));
+}
+
+/* The first touch of a range, by a reader that cannot write and by a writer, while the device takes its time. */
+static int race(struct fs *fs, bool huge, bool writer_first, char *seen)
+{
+	int go[2], status, bad = 0, fd;
+	pid_t pid;
+	char *p;
+
+	if (pipe(go))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		fd = open(at(fs, "x/f"), O_RDONLY);
+		p = map_at(fd, RANGE, PROT_READ, huge);
+		if (read(go[0], seen, 1) != 1)
+			_exit(1);
+		pause_ms(writer_first ? 60 : 0);
+		touch_all(p, PAGE);
+		_exit(0);
+	}
+	fd = open(at(fs, "x/f"), O_RDWR);
+	p = map_at(fd, RANGE, PROT_READ | PROT_WRITE, huge);
+	bad |= fd < 0 || p == MAP_FAILED || write(go[1], "g", 1) != 1;
+	pause_ms(writer_first ? 0 : 60);
+	p[5 * PAGE] = 'w';
+	/* Stored: by now the host was asked for a mapping that can be written. */
+	*seen = mappings_of(fs, "x/f", "rw") == 1 && mappings_of(fs, "x/f", "") == 1;
+	bad |= waitpid(pid, &status, 0) != pid || status;
+	bad |= host(fs, NULL, 0, "test $(dd if=x/f bs=1 skip=%lu count=1 status=none) = w", 5 * PAGE);
+	munmap(p, RANGE);
+	close(fd);
+	close(go[0]);
+	close(go[1]);
+	return bad;
+}
+
+TEST_F(mapped, store_never_through_read_only)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		char writable = 0;
+
+		ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -f x/f; truncate -s %lu x/f", RANGE));
+		ASSERT_EQ(0, device(&self->fs, NULL, 0, "delay SETUPMAPPING 200"));
+		ASSERT_EQ(0, race(&self->fs, variant->huge, i, &writable));
+		ASSERT_EQ(0, device(&self->fs, NULL, 0, "delay all 0"));
+		ASSERT_EQ(0, unlink(at(&self->fs, "x/f")));
+		OURS(writable, "a store goes through a mapping that was asked for read-only (G-25)");
+	}
+}
+
+FIXTURE(data)
+{
+	struct fs fs;
+};
+
+FIXTURE_SETUP(data)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	ASSERT_EQ(0, fs_mount(&self->fs, "dax", "dax=always"));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf x; mkdir x"));
+}
+
+FIXTURE_TEARDOWN(data)
+{
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
+/* The guest's modification time is the host's, and later than before. */
+static bool time_is_new(const struct fs *fs, const struct stat *before)
+{
+	char text[64] = "";
+	struct stat st;
+
+	if (stat(at(fs, "x/f"), &st))
+		return false;
+	if (host(fs, text, sizeof(text), "stat -c %%.9Y x/f"))
+		return false;
+	return atol(text) == st.st_mtim.tv_sec && atol(strchr(text, '.') + 1) == st.st_mtim.tv_nsec &&
+	       (st.st_mtim.tv_sec > before->st_mtim.tv_sec ||
+		(st.st_mtim.tv_sec == before->st_mtim.tv_sec && st.st_mtim.tv_nsec > before->st_mtim.tv_nsec));
+}
+
+TEST_F(data, times_after_overwrite)
+{
+	struct stat before;
+	int fd;
+
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", 4 * PAGE, 1));
+	fd = open(at(&self->fs, "x/f"), O_RDWR);
+	ASSERT_GE(fd, 0);
+	pause_ms(50);
+	ASSERT_EQ(0, fstat(fd, &before));
+	reset_counters(&self->fs);
+	ASSERT_EQ(3, pwrite(fd, "new", 3, PAGE));
+	ASSERT_EQ(0, counter(&self->fs, "WRITE"));
+	OURS(time_is_new(&self->fs, &before), "the old time is believed after a DAX write (U-3)");
+	close(fd);
+}
+
+TEST_F(data, times_after_store)
+{
+	struct stat before;
+	char *p;
+	int fd;
+
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", 4 * PAGE, 1));
+	fd = open(at(&self->fs, "x/f"), O_RDWR);
+	ASSERT_GE(fd, 0);
+	p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	pause_ms(50);
+	ASSERT_EQ(0, fstat(fd, &before));
+	p[2 * PAGE] = 'n';
+	OURS(time_is_new(&self->fs, &before), "the old time is believed after a store (U-3)");
+	munmap(p, 4 * PAGE);
+	close(fd);
+}
+
+TEST_F(data, host_appends)
+{
+	char buf[16] = "";
+	int fd;
+
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", 4000, 1));
+	fd = open(at(&self->fs, "x/f"), O_RDONLY);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(8, pread(fd, buf, 8, 0));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "printf appended >>x/f"));
+	/* Attributes are believed for a second. */
+	pause_ms(1100);
+	OURS(pread(fd, buf, sizeof(buf), 4000) == 8, "a DAX read at the end of the file does not ask where it is now (G-23)");
+	EXPECT_EQ(0, memcmp(buf, "appended", 8));
+	close(fd);
+}
+
+/* With a server that wants every access (FOPEN_DIRECT_IO), the last page is dirty by a mapping when data is appended. */
+TEST(append_behind_dirty_page)
+{
+	struct fs fs = {};
+	char buf[300], *p;
+	ssize_t n;
+	int fd;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("direct"))
+		SKIP(return, "no device with a window and --cache=never");
+	ASSERT_EQ(0, fs_mount(&fs, "direct", "dax=always"));
+	ASSERT_EQ(0, host_make(&fs, "f", PAGE + 100, 1));
+	fd = open(at(&fs, "f"), O_RDWR);
+	ASSERT_GE(fd, 0);
+	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p + PAGE, PAGE, 100, 2);
+	fill(buf, PAGE + 100, 300, 2);
+	n = pwrite(fd, buf, 300, PAGE + 100);
+	EXPECT_TRUE(n == 300 || errno == EBUSY);
+	if (n == 300) {
+		EXPECT_EQ(-1, differs(p + PAGE, PAGE, 400, 2));
+		EXPECT_EQ(0, host(&fs, NULL, 0, "test $(stat -c %%s f) = %lu", PAGE + 400));
+	}
+	munmap(p, 2 * PAGE);
+	close(fd);
+	EXPECT_EQ(0, fs_umount(&fs));
+	OURS(n == 300, "EBUSY, as a dirty page of a mapping cannot be dropped (G-5)");
+}
+
+/* Mounts the tag and tells whether INIT offered what it should, given whether a window is used. */
+static int offered_right(const char *tag, const char *options, bool inode_dax, bool alignment)
+{
+	char text[4096] = "", *line;
+	struct fs fs = {};
+	int wrong = 0;
+
+	if (fs_mount(&fs, tag, options) || device(&fs, text, sizeof(text), "init"))
+		return -1;
+	line = strstr(text, "offered ");
+	if (line) {
+		line[strcspn(line, "\n")] = 0;
+		wrong |= !!strstr(line, "HAS_INODE_DAX") != inode_dax;
+		wrong |= (!!strstr(line, "MAP_ALIGNMENT") != alignment) << 1;
+	}
+	return fs_umount(&fs) || !line ? -2 : wrong;
+}
+
+TEST(init_flags)
+{
+	int wrong;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	EXPECT_EQ(0, offered_right("dax", "", true, true));
+	EXPECT_EQ(0, offered_right("dax", "dax=inode", true, true));
+	EXPECT_EQ(0, offered_right("dax", "dax=always", false, true));
+	EXPECT_EQ(0, offered_right("nodax", "dax=never", false, false));
+	wrong = offered_right("dax", "dax=never", false, false) | offered_right("nodax", "", false, false) |
+		offered_right("nodax", "dax=inode", false, false);
+	OURS(wrong == 0, "DAX is advertised where there can be none (G-12)");
+}
+
+/* A mode of DAX that cannot be had is refused, not ignored. */
+TEST(other_mode_is_refused)
+{
+	struct fs fs = {};
+	int again, re;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	ASSERT_EQ(0, fs_mount(&fs, "dax", "dax=always"));
+	ASSERT_EQ(0, mkdir("/tmp/again", 0755));
+	again = mount("dax", "/tmp/again", "virtiofs", 0, "dax=never") ? errno : 0;
+	if (!again)
+		umount("/tmp/again");
+	re = mount("dax", fs.dir, "virtiofs", MS_REMOUNT, "dax=never") ? errno : 0;
+	/* The one there is can be had again. */
+	EXPECT_EQ(0, mount("dax", "/tmp/again", "virtiofs", 0, "dax=always"));
+	EXPECT_EQ(0, umount("/tmp/again"));
+	rmdir("/tmp/again");
+	EXPECT_EQ(0, fs_umount(&fs));
+	OURS(again == EINVAL && re == EINVAL, "another dax= option is accepted and ignored (G-19)");
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shared by the tests of what the window does: time, page faults, the module's own numbers in /sys/fs/virtiofs/N/dax,
+ * mappings placed for page faults of one size, and cases in which the C client is known to differ.
+ * Include after vfs.h.
+ */
+#ifndef MEASURE_H
+#define MEASURE_H
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* One claim. Where it does not hold with the C modules the case is a known difference, for this reason, and ends. */
+#define OURS(claim, why)                                                                                               \
+	do {                                                                                                           \
+		bool holds = (claim);                                                                                  \
+		if (!holds && module_is_c()) {                                                                         \
+			snprintf(_metadata->results->reason, sizeof(_metadata->results->reason),                       \
+				 "known difference: %s", why);                                                         \
+			_metadata->exit_code = KSFT_XFAIL;                                                             \
+			_metadata->trigger = 0;                                                                        \
+			return;                                                                                        \
+		}                                                                                                      \
+		EXPECT_TRUE(holds) { TH_LOG("%s", #claim); }                                                           \
+	} while (0)
+
+static inline long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static inline void pause_ms(long ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Page faults of this process so far. */
+static inline long faults(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* One of the module's numbers about the window of a tag; -1 where there is none. */
+static inline long window_number(const char *tag, const char *name)
+{
+	char path[600], line[128], word[64];
+	long value, found = -1;
+	struct dirent *e;
+	DIR *d = opendir("/sys/fs/virtiofs");
+	FILE *f;
+
+	while (d && found < 0 && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/sys/fs/virtiofs/%s/tag", e->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		line[0] = 0;
+		if (fgets(line, sizeof(line), f))
+			line[strcspn(line, "\n")] = 0;
+		fclose(f);
+		if (strcmp(line, tag))
+			continue;
+		snprintf(path, sizeof(path), "/sys/fs/virtiofs/%s/dax", e->d_name);
+		f = fopen(path, "r");
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line, "%63s %ld", word, &value) == 2 && !strcmp(word, name))
+				found = value;
+		if (f)
+			fclose(f);
+		break;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* Ranges that are in no state at all, or in two; 0 when the table is exact. */
+static inline long ranges_unaccounted(const char *tag)
+{
+	return window_number(tag, "ranges_total") - window_number(tag, "ranges_free") - window_number(tag, "ranges_mapped") -
+	       window_number(tag, "ranges_on_their_way") - window_number(tag, "ranges_retired");
+}
+
+/* How many mappings the device has of this file whose mode is as given ("ro", "rw", or "" for both). */
+static inline int mappings_of(const struct fs *fs, const char *name, const char *mode)
+{
+	char text[16384], file[256], how[8], *line, *save;
+	int n = 0;
+
+	if (device(fs, text, sizeof(text), "mappings"))
+		return -1;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%*s %*s %255s %*s %7s", file, how) == 2 && strlen(file) >= strlen(name) &&
+		    !strcmp(file + strlen(file) - strlen(name), name) && (!*mode || !strcmp(how, mode)))
+			n++;
+	return n;
+}
+
+/*
+ * Maps the file shared, from its beginning. Addresses are multiples of 2 MiB, so that faults may take 2 MiB at once, or
+ * one page off, so that they cannot. size must be a multiple of the page size.
+ */
+static inline char *map_at(int fd, size_t size, int prot, bool huge)
+{
+	size_t room = size + 2 * RANGE;
+	char *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *start;
+
+	if (p == MAP_FAILED)
+		return p;
+	start = (char *)(((uintptr_t)p + RANGE - 1) & ~(RANGE - 1)) + (huge ? 0 : PAGE);
+	return mmap(start, size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+/* Reads a byte of every page. */
+static inline void touch_all(const char *p, size_t size)
+{
+	size_t off;
+
+	for (off = 0; off < size; off += PAGE)
+		(void)*(const volatile char *)(p + off);
+}
+
+/* Waits for the child until the deadline; its status, or -1. */
+static inline int ended_by(pid_t pid, long deadline)
+{
+	int status;
+
+	do {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		pause_ms(10);
+	} while (now_ms() < deadline);
+	return -1;
+}
+
+#endif

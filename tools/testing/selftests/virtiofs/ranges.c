@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How ranges of the window are given, shared and taken back: what is asked of the device, who waits for whom, and what
+ * happens when the window is full.
+ */
+#include "kselftest_harness.h"
+#include "vfs.h"
+#include "measure.h"
+
+FIXTURE(ranges)
+{
+	struct fs fs;
+};
+
+FIXTURE_SETUP(ranges)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	ASSERT_EQ(0, fs_mount(&self->fs, "dax", "dax=always"));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf r; mkdir r; truncate -s %lu r/f", 4 * RANGE));
+}
+
+FIXTURE_TEARDOWN(ranges)
+{
+	if (self->fs.mounted)
+		device(&self->fs, NULL, 0, "delay all 0");
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
+/* What is open for writing is mapped for writing: the write after a read asks nothing. */
+TEST_F(ranges, writable_at_once)
+{
+	char buf[8];
+	int fd = open(at(&self->fs, "r/f"), O_RDWR);
+
+	ASSERT_GE(fd, 0);
+	reset_counters(&self->fs);
+	ASSERT_EQ(8, pread(fd, buf, 8, 0));
+	ASSERT_EQ(8, pwrite(fd, buf, 8, PAGE));
+	EXPECT_EQ(0, counter(&self->fs, "WRITE"));
+	OURS(counter(&self->fs, "SETUPMAPPING") == 1, "the first access decides, the write asks again (W-5)");
+	close(fd);
+}
+
+/* A file that gets shorter gives back what lies behind its end, and keeps the rest. */
+TEST_F(ranges, truncate_gives_back)
+{
+	char buf[8];
+	long end;
+	int fd = open(at(&self->fs, "r/f"), O_RDWR), i;
+
+	ASSERT_GE(fd, 0);
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(8, pread(fd, buf, 8, i * RANGE));
+	ASSERT_EQ(4, mappings_of(&self->fs, "r/f", ""));
+	ASSERT_EQ(0, ftruncate(fd, RANGE + 100));
+	/* It is done in the background. */
+	for (end = now_ms() + 1500; mappings_of(&self->fs, "r/f", "") != 2 && now_ms() < end;)
+		pause_ms(20);
+	OURS(mappings_of(&self->fs, "r/f", "") == 2, "ranges behind the end stay taken (W-19)");
+	EXPECT_EQ(0, ranges_unaccounted("dax"));
+	close(fd);
+}
+
+enum way { READ, LOAD, WRITE };
+
+/* One access of 8 bytes; 0 when it succeeded. */
+static int go(int fd, char *p, enum way way, size_t pos)
+{
+	char buf[8] = "8 bytes";
+
+	switch (way) {
+	case READ:
+		return pread(fd, buf, 8, pos) != 8;
+	case LOAD:
+		touch_all(p + pos, PAGE);
+		return 0;
+	default:
+		return pwrite(fd, buf, 8, pos) != 8;
+	}
+}
+
+/* Milliseconds that a hit of the first range takes while another process waits for the second; -1 for a failure. */
+static long hit_during_miss(struct fs *fs, enum way miss, enum way hit)
+{
+	int fd = open(at(fs, "r/f"), O_RDWR), status;
+	long start, took;
+	char *p;
+	pid_t pid;
+
+	p = mmap(NULL, 2 * RANGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd < 0 || p == MAP_FAILED || go(fd, p, WRITE, 0) || device(fs, NULL, 0, "delay SETUPMAPPING 1000"))
+		return -1;
+	pid = fork();
+	if (!pid)
+		_exit(go(fd, p, miss, RANGE));
+	pause_ms(200);
+	start = now_ms();
+	/* A page that was not touched yet: the fault has to find the range. */
+	if (go(fd, p, hit, 7 * PAGE))
+		return -1;
+	took = now_ms() - start;
+	/* The other one must have waited all the while. */
+	if (waitpid(pid, &status, WNOHANG) != 0 || waitpid(pid, &status, 0) != pid || status)
+		return -1;
+	munmap(p, 2 * RANGE);
+	close(fd);
+	return took;
+}
+
+#define HIT_TEST(name, miss, hit)                                                                                      \
+	TEST_F(ranges, name)                                                                                           \
+	{                                                                                                              \
+		long took = hit_during_miss(&self->fs, miss, hit);                                                     \
+                                                                                                                       \
+		TH_LOG("the hit took %ld ms", took);                                                                   \
+		OURS(took >= 0 && took < 300, "a miss keeps everybody away from the file's mappings (U-4, W-3)");       \
+	}
+
+HIT_TEST(read_hits_while_read_misses, READ, READ)
+HIT_TEST(fault_hits_while_read_misses, READ, LOAD)
+HIT_TEST(fault_hits_while_write_misses, WRITE, LOAD)
+HIT_TEST(read_hits_while_fault_misses, LOAD, READ)
+HIT_TEST(write_hits_while_fault_misses, LOAD, WRITE)
+
+#define WINDOW (8 * RANGE)
+#define BIG (8 * WINDOW)
+
+FIXTURE(full)
+{
+	struct fs fs;
+	int fd;
+};
+
+/* The window is full of the first parts of a file that is eight times as large. */
+FIXTURE_SETUP(full)
+{
+	char buf[8];
+	int i;
+
+	kmsg("ksft-case", _metadata->name);
+	self->fd = -1;
+	if (!server_is_daxfsd() || !has_tag("second"))
+		SKIP(return, "no device with a window of 16 MiB");
+	ASSERT_EQ(0, fs_mount(&self->fs, "second", "dax=always"));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -f big; truncate -s %lu big", BIG));
+	self->fd = open(at(&self->fs, "big"), O_RDWR);
+	ASSERT_GE(self->fd, 0);
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(8, pread(self->fd, buf, 8, i * RANGE));
+	reset_counters(&self->fs);
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
+/* What is read again and again gets a range, also when none is free. */
+TEST_F(full, hot_part_gets_a_range)
+{
+	long before = window_number("second", "reclaims"), reads;
+	char buf[8];
+	int i;
+
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(8, pread(self->fd, buf, 8, 20 * RANGE + i * PAGE));
+	reads = counter(&self->fs, "READ");
+	TH_LOG("100 reads of one part: %ld by request", reads);
+	EXPECT_LT(reads, 50);
+	EXPECT_GT(counter(&self->fs, "SETUPMAPPING"), 0);
+	if (!module_is_c()) {
+		EXPECT_GT(window_number("second", "reclaims"), before);
+		EXPECT_EQ(0, ranges_unaccounted("second"));
+	}
+}
+
+/* Random reads of eight times the window cost what they would without one, and do not drive out what is there. */
+TEST_F(full, uniform_reads_fall_back)
+{
+	long before = window_number("second", "fallbacks"), reads, maps;
+	uint64_t x = 7;
+	char buf[8];
+	int i;
+
+	for (i = 0; i < 400; i++) {
+		x = x * 6364136223846793005UL + 1442695040888963407UL;
+		ASSERT_EQ(8, pread(self->fd, buf, 8, (x >> 33) % (BIG / PAGE) * PAGE));
+	}
+	reads = counter(&self->fs, "READ");
+	maps = counter(&self->fs, "SETUPMAPPING");
+	TH_LOG("400 random reads: %ld by request, %ld mappings", reads, maps);
+	OURS(reads > 250 && maps < 50, "every miss takes a range from something else (W-7, W-8)");
+	EXPECT_EQ(reads, window_number("second", "fallbacks") - before);
+	EXPECT_EQ(0, ranges_unaccounted("second"));
+}
+
+TEST_HARNESS_MAIN
