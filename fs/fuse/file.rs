@@ -258,7 +258,7 @@ impl crate::vfs::file::Operations for Virtiofs {
             return Ok(0);
         }
         let (file, inode) = (io.file(), io.file().inode());
-        if file.data().direct() && !inode.is_dax() {
+        if (file.data().direct() || io.direct()) && !inode.is_dax() {
             return read_direct(io, usize::MAX);
         }
         // The file may have grown meanwhile.

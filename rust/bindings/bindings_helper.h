@@ -41,5 +41,6 @@ static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)F
 static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
 static const unsigned int RUST_FUSE_VM_FAULT_ERROR = (unsigned int)VM_FAULT_ERROR;
 static const unsigned int RUST_FUSE_LOOKUP_RCU = LOOKUP_RCU;
+static const int RUST_FUSE_IOCB_DIRECT = (int)(unsigned long)IOCB_DIRECT;
 static const int RUST_FUSE_IOCB_APPEND = (int)(unsigned long)IOCB_APPEND;
 static const unsigned int RUST_FUSE_FMODE_CREATED = (unsigned int)(unsigned long)FMODE_CREATED;

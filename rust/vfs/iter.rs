@@ -73,6 +73,12 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         unsafe { bindings::rust_fuse_iov_iter_count(self.iter) }
     }
 
+    /// Whether the file was opened with `O_DIRECT`, or the call asks for that.
+    pub(crate) fn direct(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_DIRECT != 0 }
+    }
+
     /// Faults in the next `len` bytes of the user's memory, for a copy that must not fault. False when not one byte is there.
     pub(crate) fn fault_in(&mut self, len: usize) -> bool {
         // SAFETY: By the type invariant. No lock is held that a fault needs.

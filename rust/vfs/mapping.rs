@@ -50,6 +50,8 @@ impl<T: Operations> Wrap<T> {
     const CACHED: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(Self::read_folio),
         readahead: Some(Self::readahead),
+        // Allows O_DIRECT; the file operations look at the flag themselves.
+        direct_IO: Some(bindings::noop_direct_IO),
         dirty_folio: Some(bindings::filemap_dirty_folio),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
