@@ -105,6 +105,21 @@ static inline int mappings_of(const struct fs *fs, const char *name, const char 
 	return n;
 }
 
+/* "ro" or "rw", as the device was asked to map the file there; empty where it is not mapped. */
+static inline const char *mode_of(const struct fs *fs, const char *name, unsigned long offset)
+{
+	char text[16384], file[256], *line, *save;
+	static char how[8];
+	unsigned long at;
+
+	if (!device(fs, text, sizeof(text), "mappings"))
+		for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+			if (sscanf(line, "%*s %*s %255s %lx %7s", file, &at, how) == 3 && at == offset &&
+			    strlen(file) >= strlen(name) && !strcmp(file + strlen(file) - strlen(name), name))
+				return how;
+	return "";
+}
+
 /*
  * Maps the file shared, from its beginning. Addresses are multiples of 2 MiB, so that faults may take 2 MiB at once, or
  * one page off, so that they cannot. size must be a multiple of the page size.

@@ -39,8 +39,8 @@ TEST_F(ranges, writable_at_once)
 	ASSERT_EQ(8, pread(fd, buf, 8, 0));
 	ASSERT_EQ(8, pwrite(fd, buf, 8, PAGE));
 	EXPECT_EQ(0, counter(&self->fs, "WRITE"));
-	OURS(counter(&self->fs, "SETUPMAPPING") == 1, "the first access decides, the write asks again (W-5)");
 	close(fd);
+	OURS(counter(&self->fs, "SETUPMAPPING") == 1, "the first access decides, the write asks again (W-5)");
 }
 
 /* A file that gets shorter gives back what lies behind its end, and keeps the rest. */
@@ -58,9 +58,9 @@ TEST_F(ranges, truncate_gives_back)
 	/* It is done in the background. */
 	for (end = now_ms() + 1500; mappings_of(&self->fs, "r/f", "") != 2 && now_ms() < end;)
 		pause_ms(20);
+	close(fd);
 	OURS(mappings_of(&self->fs, "r/f", "") == 2, "ranges behind the end stay taken (W-19)");
 	EXPECT_EQ(0, ranges_unaccounted("dax"));
-	close(fd);
 }
 
 enum way { READ, LOAD, WRITE };
