@@ -40,6 +40,26 @@ FIXTURE_TEARDOWN(names)
 	EXPECT_EQ(0, fs_umount(&self->fs));
 }
 
+/* What has nothing to do with the data of files runs once. */
+FIXTURE(tree)
+{
+	struct fs fs;
+};
+
+FIXTURE_SETUP(tree)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!has_tag("nodax"))
+		SKIP(return, "no device with the tag nodax");
+	ASSERT_EQ(0, fs_mount(&self->fs, "nodax", NULL));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf n; mkdir n n/d n/full; printf AAAA >n/a; printf BBBBBB >n/b; touch n/full/f"));
+}
+
+FIXTURE_TEARDOWN(tree)
+{
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
 static int rename2(const struct fs *fs, const char *from, const char *to, unsigned int flags)
 {
 	return renameat2(AT_FDCWD, at(fs, from), AT_FDCWD, at(fs, to), flags) ? errno : 0;
@@ -134,7 +154,7 @@ TEST_F(names, rename_open)
 	close(fd);
 }
 
-TEST_F(names, rename_noreplace)
+TEST_F(tree, rename_noreplace)
 {
 	if (server_is_daxfsd())
 		reset_counters(&self->fs);
@@ -181,7 +201,7 @@ TEST_F(names, rename_exchange)
 	EXPECT_EQ(EINVAL, rename2(&self->fs, "n/a", "n/b", RENAME_EXCHANGE | RENAME_NOREPLACE));
 }
 
-TEST_F(names, rename_errors)
+TEST_F(tree, rename_errors)
 {
 	EXPECT_EQ(ENOENT, rename2(&self->fs, "n/none", "n/x", 0));
 	EXPECT_EQ(ENOENT, rename2(&self->fs, "n/a", "n/none/x", 0));
@@ -203,7 +223,7 @@ TEST_F(names, rename_errors)
 }
 
 /* A server of before RENAME2: flags are refused, plain renames go on. */
-TEST_F(names, rename2_missing)
+TEST_F(tree, rename2_missing)
 {
 	if (!server_is_daxfsd())
 		SKIP(return, "needs faults");
@@ -216,7 +236,7 @@ TEST_F(names, rename2_missing)
 }
 
 /* 1000 files go along, open ones and the one we stand in included. */
-TEST_F(names, rename_big_directory)
+TEST_F(tree, rename_big_directory)
 {
 	struct dirent *e;
 	struct stat st, parent;
@@ -292,7 +312,7 @@ TEST_F(names, link)
 }
 
 /* Link counts of folders go with the folders in them. */
-TEST_F(names, directory_links)
+TEST_F(tree, directory_links)
 {
 	struct stat st;
 	char theirs[16], mine[16];
@@ -314,7 +334,7 @@ TEST_F(names, directory_links)
 	EXPECT_STREQ(theirs, mine);
 }
 
-TEST_F(names, symlink)
+TEST_F(tree, symlink)
 {
 	static const int sizes[] = { 1, 2, 255, 4094, 4095 };
 	char target[4097], got[4200], theirs[4200], name[16];
@@ -351,7 +371,7 @@ TEST_F(names, symlink)
 	EXPECT_EQ(ENOENT, error_of(symlink("", at(&self->fs, "n/s0"))));
 }
 
-TEST_F(names, symlink_followed)
+TEST_F(tree, symlink_followed)
 {
 	char out[64], buf[8];
 	int fd;
@@ -380,7 +400,7 @@ TEST_F(names, symlink_followed)
 }
 
 /* What the host renames, links and points elsewhere is seen when the second of belief is over. */
-TEST_F(names, host_changes)
+TEST_F(tree, host_changes)
 {
 	char got[16] = "";
 	struct stat st;

@@ -42,6 +42,30 @@ FIXTURE_TEARDOWN(xattr)
 	EXPECT_EQ(0, fs_umount(&self->fs));
 }
 
+/* What has nothing to do with writing runs once. */
+FIXTURE(plain)
+{
+	struct fs fs;
+	char f[128];
+};
+
+FIXTURE_SETUP(plain)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!has_tag("nodax"))
+		SKIP(return, "no device with the tag nodax");
+	if (!server_is_daxfsd())
+		SKIP(return, "the stock daemon is started without extended attributes");
+	ASSERT_EQ(0, fs_mount(&self->fs, "nodax", NULL));
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf x; mkdir x; head -c 8192 /dev/zero >x/f; ln -s f x/s"));
+	snprintf(self->f, sizeof(self->f), "%s", at(&self->fs, "x/f"));
+}
+
+FIXTURE_TEARDOWN(plain)
+{
+	EXPECT_EQ(0, fs_umount(&self->fs));
+}
+
 static int error_of(ssize_t returned)
 {
 	return returned < 0 ? errno : 0;
@@ -53,7 +77,7 @@ static int host_python(const struct fs *fs, char *out, size_t size, const char *
 	return host(fs, out, size, "python3 -c \"import os;p=\\\"x/f\\\";%s\"", code);
 }
 
-TEST_F(xattr, set_get_remove)
+TEST_F(plain, set_get_remove)
 {
 	char buf[64] = "", out[128];
 
@@ -89,7 +113,7 @@ TEST_F(xattr, set_get_remove)
 	EXPECT_STREQ("0", out);
 }
 
-TEST_F(xattr, flags)
+TEST_F(plain, flags)
 {
 	char buf[8] = "";
 
@@ -102,7 +126,7 @@ TEST_F(xattr, flags)
 	EXPECT_EQ(EINVAL, error_of(setxattr(self->f, "user.a", "4", 1, 8)));
 }
 
-TEST_F(xattr, errors)
+TEST_F(plain, errors)
 {
 	static char big[XATTR_SIZE_MAX + 1];
 	char name[300] = "user.", buf[8];
@@ -119,7 +143,7 @@ TEST_F(xattr, errors)
 }
 
 /* Values of one page and around; a value too large for the host's file system gets that one's answer. */
-TEST_F(xattr, sizes)
+TEST_F(plain, sizes)
 {
 	static const int sizes[] = { 1, 7, 8, 1000, 3900 };
 	static char value[XATTR_SIZE_MAX], got[XATTR_SIZE_MAX];
@@ -154,7 +178,7 @@ TEST_F(xattr, sizes)
 	}
 }
 
-TEST_F(xattr, many)
+TEST_F(plain, many)
 {
 	char name[64], buf[4096], code[128], out[32];
 	ssize_t size, want = 0;
@@ -177,7 +201,7 @@ TEST_F(xattr, many)
 }
 
 /* Folders and symbolic links, and the namespaces that only root may use. */
-TEST_F(xattr, kinds)
+TEST_F(plain, kinds)
 {
 	char buf[8] = "", out[64];
 
@@ -283,7 +307,7 @@ TEST_F(xattr, capabilities_of_host)
 }
 
 /* A server without them: the error that programs know, and it is not asked for values again. */
-TEST_F(xattr, missing)
+TEST_F(plain, missing)
 {
 	char buf[8];
 
