@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Defects of the C client (Documentation/status.md has the numbers), each as a case in which ours behaves. With the C
+ * Defects of the C client, each as a case in which ours behaves; the reasons carry their numbers. With the C
  * modules they are known differences; what would hang them or make the kernel WARN is not tried there.
  */
 #include "kselftest_harness.h"
