@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the VFS asks of inodes: permissions, attributes and their changes, and the text of symbolic links.
+//!
+//! The VFS holds the inode lock for writing around a change of attributes, and nothing around the rest; a check of
+//! permissions may be inside a lockless walk. Nothing is locked here.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::{Inode, New};
+use crate::{
+    bindings,
+    vfs::{err_ptr, to_int, xattr},
+};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// A change of attributes that a user asks for.
+pub(crate) struct Change<'a> {
+    attr: &'a bindings::iattr,
+    sb: *mut bindings::super_block,
+}
+
+impl Change<'_> {
+    fn has(&self, bit: u32) -> bool {
+        self.attr.ia_valid & bit != 0
+    }
+
+    /// New permissions.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        self.has(bindings::ATTR_MODE)
+            .then_some(u32::from(self.attr.ia_mode))
+    }
+
+    /// New size.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.has(bindings::ATTR_SIZE)
+            .then_some(self.attr.ia_size as u64)
+    }
+
+    /// New owner.
+    pub(crate) fn uid(&self) -> Option<u32> {
+        self.has(bindings::ATTR_UID)
+            // SAFETY: Both pointers are valid for the call.
+            .then(|| unsafe { bindings::rust_fuse_iattr_uid(self.sb, self.attr) })
+    }
+
+    /// New group.
+    pub(crate) fn gid(&self) -> Option<u32> {
+        self.has(bindings::ATTR_GID)
+            // SAFETY: Both pointers are valid for the call.
+            .then(|| unsafe { bindings::rust_fuse_iattr_gid(self.sb, self.attr) })
+    }
+
+    /// New access time, and whether it was given (else it is the present).
+    pub(crate) fn atime(&self) -> Option<(i64, u32, bool)> {
+        let t = &self.attr.ia_atime;
+        self.has(bindings::ATTR_ATIME).then(|| {
+            (
+                t.tv_sec,
+                t.tv_nsec as u32,
+                self.has(bindings::ATTR_ATIME_SET),
+            )
+        })
+    }
+
+    /// New modification time, as [`Self::atime`].
+    pub(crate) fn mtime(&self) -> Option<(i64, u32, bool)> {
+        let t = &self.attr.ia_mtime;
+        self.has(bindings::ATTR_MTIME).then(|| {
+            (
+                t.tv_sec,
+                t.tv_nsec as u32,
+                self.has(bindings::ATTR_MTIME_SET),
+            )
+        })
+    }
+}
+
+/// Operations on inodes of every kind.
+pub(crate) trait Operations: xattr::Operations {
+    /// Makes sure that cached attributes are fresh enough; `force` asks for those of this moment. With `may_block` false
+    /// it answers `ECHILD` where it would have to wait.
+    fn refresh(inode: &Inode<Self>, force: bool, may_block: bool) -> Result;
+
+    /// Changes attributes. The inode lock is held.
+    fn setattr(inode: &Inode<Self>, change: &Change<'_>) -> Result;
+
+    /// The size of a preferred block, as a power of two.
+    fn block_bits(inode: &Inode<Self>) -> u32;
+}
+
+/// Wrappers of [`Operations`] for tables.
+pub(in crate::vfs) struct Wrap<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Wrap<T> {
+    /// Table of inodes without children: files, devices, FIFOs and sockets.
+    pub(in crate::vfs) const TABLE: bindings::inode_operations = bindings::inode_operations {
+        permission: Some(Self::permission),
+        getattr: Some(Self::getattr),
+        setattr: Some(Self::setattr),
+        listxattr: Some(xattr::Wrap::<T>::list),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T`; with `MAY_NOT_BLOCK` it is inside a lockless walk.
+    pub(in crate::vfs) unsafe extern "C" fn permission(
+        idmap: *mut bindings::mnt_idmap,
+        inode: *mut bindings::inode,
+        mask: c_int,
+    ) -> c_int {
+        // SAFETY: The inode belongs to this file system.
+        let this = unsafe { Inode::<T>::from_raw(inode) };
+        if this.is_bad() {
+            return EIO.to_errno();
+        }
+        if let Err(e) = T::refresh(this, false, mask & bindings::MAY_NOT_BLOCK as c_int == 0) {
+            return e.to_errno();
+        }
+        // SAFETY: As given.
+        unsafe { bindings::generic_permission(idmap, inode, mask) }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: `path` leads to an inode of `T`, and `stat` takes the answer.
+    pub(in crate::vfs) unsafe extern "C" fn getattr(
+        idmap: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        mask: u32,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: The path leads to an inode of this file system.
+        let this = unsafe { Inode::<T>::from_raw((*(*path).dentry).d_inode) };
+        if this.is_bad() {
+            return EIO.to_errno();
+        }
+        let force = flags & bindings::AT_STATX_FORCE_SYNC != 0;
+        if flags & bindings::AT_STATX_DONT_SYNC == 0 {
+            if let Err(e) = T::refresh(this, force, true) {
+                return e.to_errno();
+            }
+        }
+        // SAFETY: As given; `stat` is valid for writes.
+        unsafe {
+            bindings::generic_fillattr(idmap, mask, this.as_raw(), stat);
+            (*stat).blksize = 1 << T::block_bits(this);
+            (*stat).attributes_mask |= u64::from(bindings::STATX_ATTR_DAX);
+            if this.is_dax() {
+                (*stat).attributes |= u64::from(bindings::STATX_ATTR_DAX);
+            }
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: `dentry` leads to an inode of `T` whose lock is held for writing, and `attr` is the caller's own.
+    pub(in crate::vfs) unsafe extern "C" fn setattr(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attr: *mut bindings::iattr,
+    ) -> c_int {
+        // SAFETY: The dentry is positive and belongs to this file system; the inode lock is held.
+        to_int(unsafe {
+            let inode = Inode::<T>::from_raw((*dentry).d_inode);
+            if inode.is_bad() {
+                Err(EIO)
+            } else {
+                kernel::error::to_result(bindings::setattr_prepare(idmap, dentry, attr)).and_then(
+                    |()| {
+                        let change = Change {
+                            attr: &*attr,
+                            sb: (*inode.as_raw()).i_sb,
+                        };
+                        T::setattr(inode, &change)
+                    },
+                )
+            }
+        })
+    }
+}
+
+/// Operations on symbolic links.
+pub(crate) trait LinkOperations: Operations {
+    /// What the link says, without a NUL.
+    fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>>;
+}
+
+/// Wrappers of [`LinkOperations`].
+struct LinkWrap<T: LinkOperations>(PhantomData<T>);
+
+impl<T: LinkOperations> LinkWrap<T> {
+    const TABLE: bindings::inode_operations = bindings::inode_operations {
+        get_link: Some(Self::get_link),
+        ..Wrap::<T>::TABLE
+    };
+
+    /// # Safety
+    ///
+    /// For the VFS only: the inode is a link of `T`, and `done` is used once, after the result was read.
+    unsafe extern "C" fn get_link(
+        dentry: *mut bindings::dentry,
+        inode: *mut bindings::inode,
+        done: *mut bindings::delayed_call,
+    ) -> *const c_char {
+        if dentry.is_null() {
+            return err_ptr::<c_char>(ECHILD);
+        }
+        // SAFETY: As this function requires.
+        let this = unsafe { Inode::<T>::from_raw(inode) };
+        if this.is_bad() {
+            return err_ptr::<c_char>(EIO);
+        }
+        let text = T::read_link(this).and_then(|mut text| {
+            if text.is_empty() || text.contains(&0) {
+                return Err(EIO);
+            }
+            text.push(0, GFP_KERNEL)?;
+            Ok(text)
+        });
+        match text {
+            Ok(text) => {
+                let (p, _, _) = text.into_raw_parts();
+                // SAFETY: The memory came from kmalloc; `kfree_link` gives it back when the VFS is done with it.
+                unsafe {
+                    (*done).fn_ = Some(bindings::kfree_link);
+                    (*done).arg = p.cast();
+                }
+                p.cast_const().cast()
+            }
+            Err(e) => err_ptr::<c_char>(e),
+        }
+    }
+}
+
+impl<T: LinkOperations> New<T> {
+    /// Makes it a symbolic link.
+    pub(crate) fn set_link(&self) {
+        self.set_inode_ops(&LinkWrap::<T>::TABLE);
+    }
+}
+
+impl<T: Operations> New<T> {
+    /// Gives it the operations that every inode has.
+    pub(crate) fn set_plain(&self) {
+        self.set_inode_ops(&Wrap::<T>::TABLE);
+    }
+}
