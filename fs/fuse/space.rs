@@ -53,6 +53,10 @@ pub(crate) fn fallocate(file: &File<Virtiofs>, mode: u32, pos: u64, len: u64) ->
         return Err(errno::eopnotsupp());
     }
     let _lock = inode.lock_killable()?;
+    let end = pos.checked_add(len).ok_or(EFBIG)?;
+    if mode & FALLOC_FL_KEEP_SIZE == 0 && end > inode.size() {
+        inode.may_grow_to(end)?;
+    }
     file.modified()?;
     let changes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0;
     if changes {
@@ -80,7 +84,7 @@ pub(crate) fn fallocate(file: &File<Virtiofs>, mode: u32, pos: u64, len: u64) ->
         forget_part(inode, pos, len)?;
     }
     if mode & FALLOC_FL_KEEP_SIZE == 0 {
-        attr::extend(inode, pos + len);
+        attr::extend(inode, end);
     } else {
         attr::expire(inode);
     }

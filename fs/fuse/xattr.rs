@@ -8,7 +8,7 @@
 use crate::{
     attr,
     chan::{Flow, Payload},
-    conn::Conn,
+    conn::{Conn, Flag},
     errno,
     inode::Inode,
     ops::xattr::{Length, List, ListLength, Removexattr, Setxattr, Value},
@@ -70,20 +70,26 @@ impl Operations for Virtiofs {
                 .and_then(|((), payload, len)| copy_out(payload, len, room))
         };
         got.inspect_err(|e| {
-            if *e == errno::enosys() {
-                conn.missing.getxattr.set();
-            } else if caps && *e == errno::enodata() {
+            if caps && *e == errno::enodata() {
                 let mut state = inode.data().state.lock();
                 state.no_caps_until = state.believed_for();
             }
         })
-        .map_err(unsupported)
+        .map_err(|e| unsupported(e, &conn.missing.getxattr))
     }
 
     fn set(inode: &Inode, name: &CStr, value: Option<&[u8]>, flags: u32) -> Result {
         let conn: &Conn = inode.sb().data();
         let nodeid = NodeId::new(inode.key());
         let name = name.to_bytes();
+        let missing = if value.is_some() {
+            &conn.missing.setxattr
+        } else {
+            &conn.missing.removexattr
+        };
+        if missing.get() {
+            return Err(errno::eopnotsupp());
+        }
         let done = match value {
             Some(value) => {
                 let mut pages = Pages::new(value.len())?;
@@ -111,17 +117,21 @@ impl Operations for Virtiofs {
         };
         attr::expire(inode);
         inode.data().state.lock().no_caps_until = crate::vfs::time::Moment::PAST;
-        done.map_err(unsupported)
+        done.map_err(|e| unsupported(e, missing))
     }
 
     fn list(inode: &Inode, room: &mut [u8]) -> Result<usize> {
         let conn: &Conn = inode.sb().data();
         let nodeid = NodeId::new(inode.key());
+        let missing = &conn.missing.listxattr;
+        if missing.get() {
+            return Err(errno::eopnotsupp());
+        }
         let size = room.len().min(SIZE_MAX);
         if size == 0 {
             let out = conn
                 .call(inode.sb(), &ListLength(nodeid))
-                .map_err(unsupported)?;
+                .map_err(|e| unsupported(e, missing))?;
             return Ok((out.size as usize).min(SIZE_MAX));
         }
         let op = List {
@@ -131,16 +141,17 @@ impl Operations for Virtiofs {
         let pages = Payload::Pages(Pages::new(size)?);
         let ((), payload, len) = conn
             .call_with(inode.sb(), &op, pages, Flow::FromServer(size as u32))
-            .map_err(unsupported)?;
+            .map_err(|e| unsupported(e, missing))?;
         let len = copy_out(payload, len, room)?;
         check_list(room.get(..len).ok_or(EIO)?).map_err(|_| EIO)?;
         Ok(len)
     }
 }
 
-/// What a server without an operation makes of it for users.
-fn unsupported(e: Error) -> Error {
+/// What a server without an operation makes of it for users; it is remembered.
+fn unsupported(e: Error, missing: &Flag) -> Error {
     if e == errno::enosys() {
+        missing.set();
         errno::eopnotsupp()
     } else {
         e

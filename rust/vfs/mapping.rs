@@ -114,6 +114,17 @@ impl<T: Operations> New<T> {
 }
 
 impl<T: FileSystem> Inode<T> {
+    /// Whether the file may become `size` bytes long, by the caller's limits and the file system's.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`, with `SIGXFSZ`; `ETXTBSY` for a swap file.
+    pub(crate) fn may_grow_to(&self, size: u64) -> Result {
+        let size = i64::try_from(size).map_err(|_| EFBIG)?;
+        // SAFETY: The inode is valid.
+        kernel::error::to_result(unsafe { bindings::inode_newsize_ok(self.as_raw(), size) })
+    }
+
     /// Drops cached pages of `[start, start + len)` bytes that are clean and unused, and unmaps the others.
     ///
     /// # Errors

@@ -39,6 +39,12 @@ pub(crate) struct Missing {
     pub(crate) create: Flag,
     /// GETXATTR.
     pub(crate) getxattr: Flag,
+    /// SETXATTR.
+    pub(crate) setxattr: Flag,
+    /// LISTXATTR.
+    pub(crate) listxattr: Flag,
+    /// REMOVEXATTR.
+    pub(crate) removexattr: Flag,
     /// FALLOCATE.
     pub(crate) fallocate: Flag,
     /// LSEEK.

@@ -98,12 +98,14 @@ impl Dax {
         for _ in 0..n {
             slots.push(Slot::new(), GFP_KERNEL)?;
         }
+        let ranges = Ranges::new(slots);
+        stats.set_ranges(&ranges.counts());
         Arc::pin_init(
             pin_init!(Self {
                 window,
                 transport,
                 registry,
-                ranges <- new_spinlock!(Ranges::new(slots), "fuse dax ranges"),
+                ranges <- new_spinlock!(ranges, "fuse dax ranges"),
                 heat <- new_spinlock!(heat, "fuse dax heat"),
                 epoch: Atomic::new(0),
                 waiting: Atomic::new(0),

@@ -234,6 +234,7 @@ TEST_F(space, zero_range)
 TEST_F(space, allocate_errors)
 {
 	int ro = open(at(&self->fs, "s/f"), O_RDONLY), pipes[2];
+	struct rlimit limit = { 1 << 20, RLIM_INFINITY };
 
 	ASSERT_GE(ro, 0);
 	EXPECT_EQ(EBADF, error_of(fallocate(ro, 0, 0, PAGE)));
@@ -248,6 +249,12 @@ TEST_F(space, allocate_errors)
 	ASSERT_EQ(0, pipe(pipes));
 	EXPECT_EQ(ESPIPE, error_of(fallocate(pipes[1], 0, 0, PAGE)));
 	EXPECT_TRUE(unused(asked(&self->fs, "FALLOCATE")));
+	/* The caller's own limit, for what would make the file longer. */
+	signal(SIGXFSZ, SIG_IGN);
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
+	EXPECT_EQ(EFBIG, error_of(fallocate(self->fd, 0, 0, (1 << 20) + 1)));
+	EXPECT_EQ(SIZE, size_of(self->fd));
+	EXPECT_EQ(0, fallocate(self->fd, FALLOC_FL_KEEP_SIZE, 0, (1 << 20) + 1));
 	close(ro);
 }
 

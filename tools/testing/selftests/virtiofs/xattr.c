@@ -322,6 +322,12 @@ TEST_F(plain, missing)
 	reset_counters(&self->fs);
 	EXPECT_EQ(EOPNOTSUPP, error_of(getxattr(self->f, "user.a", buf, sizeof(buf))));
 	EXPECT_EQ(0, counter(&self->fs, "GETXATTR"));
+	EXPECT_EQ(EOPNOTSUPP, error_of(setxattr(self->f, "user.a", "1", 1, 0)));
+	EXPECT_EQ(EOPNOTSUPP, error_of(listxattr(self->f, buf, sizeof(buf))));
+	EXPECT_EQ(EOPNOTSUPP, error_of(removexattr(self->f, "user.a")));
+	EXPECT_EQ(0, counter(&self->fs, "SETXATTR"));
+	EXPECT_EQ(0, counter(&self->fs, "LISTXATTR"));
+	EXPECT_EQ(0, counter(&self->fs, "REMOVEXATTR"));
 }
 
 TEST_HARNESS_MAIN
