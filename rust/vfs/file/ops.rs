@@ -1,135 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files and directories.
+//! What the VFS asks of open regular files.
+//!
+//! It holds no lock of the inode around any of this, and none is taken here. A mapping is made under the mmap lock.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{
-    dir::Emitter,
-    inode::New,
-    iter::{Read, Write},
-    to_int, to_len, FileSystem, Inode,
+use super::{set_data, take_data, File, FileSystem, Inode, Mmap, Opening};
+use crate::{
+    bindings,
+    vfs::{
+        inode::New,
+        iter::{Read, Write},
+        to_int, to_len,
+    },
 };
-use crate::bindings;
-use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{error::to_result, prelude::*, types::Opaque};
-
-/// An open file of the file system `T`.
-///
-/// # Invariants
-///
-/// `private_data` is a `KBox<T::File>` from `open` until `release`.
-#[repr(transparent)]
-pub(crate) struct File<T: FileSystem>(Opaque<bindings::file>, PhantomData<T>);
-
-impl<T: FileSystem> File<T> {
-    /// # Safety
-    ///
-    /// `file` is an open file of `T` for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
-        // SAFETY: By the caller's promise; the type is transparent.
-        unsafe { &*file.cast() }
-    }
-
-    pub(crate) fn as_raw(&self) -> *mut bindings::file {
-        self.0.get()
-    }
-
-    /// The private data.
-    pub(crate) fn data(&self) -> &T::File {
-        // SAFETY: By the type invariant.
-        unsafe { &*(*self.as_raw()).private_data.cast() }
-    }
-
-    /// The inode.
-    pub(crate) fn inode(&self) -> &Inode<T> {
-        // SAFETY: An open file keeps its inode.
-        unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
-    }
-
-    /// `O_*` flags.
-    pub(crate) fn flags(&self) -> u32 {
-        // SAFETY: The file is valid; the word is read whole.
-        unsafe { (&raw const (*self.as_raw()).f_flags).read_volatile() }
-    }
-
-    /// Does what a change of the data does to set-user-id bits and times. The inode lock is held for writing.
-    pub(crate) fn modified(&self) -> Result {
-        // SAFETY: The file is valid.
-        to_result(unsafe { bindings::rust_fuse_file_modified(self.as_raw()) })
-    }
-
-    /// Whether it was opened for writing.
-    pub(crate) fn writable(&self) -> bool {
-        // SAFETY: The mode does not change while the file is open.
-        unsafe { (*self.as_raw()).f_mode & bindings::RUST_FUSE_FMODE_WRITE != 0 }
-    }
-}
-
-/// A file that is being opened.
-pub(crate) struct Opening<'a> {
-    flags: u32,
-    _file: PhantomData<&'a bindings::file>,
-}
-
-impl Opening<'_> {
-    /// # Safety
-    ///
-    /// `file` is being opened.
-    unsafe fn new(file: *const bindings::file) -> Self {
-        Self {
-            // SAFETY: By the caller's promise.
-            flags: unsafe { (*file).f_flags },
-            _file: PhantomData,
-        }
-    }
-
-    /// `O_*` flags.
-    pub(crate) fn flags(&self) -> u32 {
-        self.flags
-    }
-}
-
-/// A memory mapping that is being made.
-pub(crate) struct Mmap<'a, T: FileSystem> {
-    file: *mut bindings::file,
-    vma: *mut bindings::vm_area_struct,
-    _fs: PhantomData<(&'a (), T)>,
-}
-
-impl<T: FileSystem> Mmap<'_, T> {
-    /// The inode of the file that is mapped.
-    pub(crate) fn inode(&self) -> &Inode<T> {
-        // SAFETY: The file is open for as long as this lives, and belongs to `T`.
-        unsafe { Inode::from_raw((*self.file).f_inode) }
-    }
-
-    /// Makes it a DAX mapping whose faults `ops` handles.
-    ///
-    /// # Safety
-    ///
-    /// The file is reached by DAX, and `ops` handles the faults of such files of `T`.
-    pub(crate) unsafe fn set_dax_ops(self, ops: &'static bindings::vm_operations_struct) {
-        // SAFETY: By the caller's promise. The VMA is being made and locked for writing.
-        unsafe { bindings::rust_fuse_vma_set_dax(self.vma, ops) };
-    }
-
-    /// Whether stores would be seen by others, now or after `mprotect`.
-    pub(crate) fn is_shared(&self) -> bool {
-        // SAFETY: The VMA is being made and locked for writing.
-        unsafe { bindings::rust_fuse_vma_may_share(self.vma) }
-    }
-
-    /// Maps the page cache for reading.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a mapping that would be shared and writable.
-    pub(crate) fn use_page_cache_read_only(self) -> Result {
-        // SAFETY: Both are valid for the call.
-        to_result(unsafe { bindings::generic_file_readonly_mmap(self.file, self.vma) })
-    }
-}
+use core::marker::PhantomData;
+use kernel::{error::to_result, prelude::*};
 
 /// Operations on regular files.
 pub(crate) trait Operations: FileSystem {
@@ -161,44 +48,6 @@ pub(crate) trait Operations: FileSystem {
     ) -> Result<Option<usize>>;
     /// Makes sure that the size is fresh.
     fn fresh_size(file: &File<Self>) -> Result;
-}
-
-/// Operations on open directories.
-pub(crate) trait DirOperations: FileSystem {
-    /// Opens a directory.
-    fn open_dir(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
-    /// Runs at the last close.
-    fn release_dir(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
-    /// Hands entries to `out`, from its position on.
-    fn read_dir(file: &File<Self>, out: &mut Emitter<'_>) -> Result;
-    /// Makes names durable.
-    fn fsync_dir(file: &File<Self>, datasync: bool) -> Result;
-}
-
-/// Sets the private data of a file that was opened.
-///
-/// # Safety
-///
-/// `file` is being opened.
-unsafe fn set_data<T: FileSystem>(file: *mut bindings::file, r: Result<KBox<T::File>>) -> c_int {
-    to_int(r.map(|data| {
-        // SAFETY: By the caller's promise; `take_data` takes the box back.
-        unsafe { (*file).private_data = KBox::into_raw(data).cast() };
-    }))
-}
-
-/// Takes the private data of a file that ends.
-///
-/// # Safety
-///
-/// `file` was opened with `set_data` and is being released.
-unsafe fn take_data<T: FileSystem>(file: *mut bindings::file) -> (u32, Option<KBox<T::File>>) {
-    // SAFETY: By the caller's promise.
-    unsafe {
-        let data = core::mem::replace(&mut (*file).private_data, core::ptr::null_mut());
-        let data = NonNull::new(data).map(|p| KBox::from_raw(p.as_ptr().cast()));
-        ((*file).f_flags, data)
-    }
 }
 
 /// Wrappers of [`Operations`].
@@ -434,7 +283,7 @@ impl<T: Operations> New<T> {
 /// # Safety
 ///
 /// `file` is being opened at `dentry`, which leads to `inode`.
-pub(super) unsafe fn adopt<T: Operations>(
+pub(in crate::vfs) unsafe fn adopt<T: Operations>(
     inode: &Inode<T>,
     dentry: *mut bindings::dentry,
     file: *mut bindings::file,
@@ -459,84 +308,4 @@ pub(super) unsafe fn adopt<T: Operations>(
         }
     }
     r
-}
-
-/// Wrappers of [`DirOperations`].
-struct DirWrap<T: DirOperations>(PhantomData<T>);
-
-/// The table of open directories.
-pub(super) fn dir_table<T: DirOperations>() -> &'static bindings::file_operations {
-    &DirWrap::<T>::TABLE
-}
-
-impl<T: DirOperations> DirWrap<T> {
-    const TABLE: bindings::file_operations = bindings::file_operations {
-        open: Some(Self::open),
-        release: Some(Self::release),
-        llseek: Some(bindings::generic_file_llseek),
-        read: Some(bindings::generic_read_dir),
-        iterate_shared: Some(Self::iterate),
-        fsync: Some(Self::fsync),
-        // SAFETY: A table without operations is valid.
-        ..unsafe { core::mem::zeroed() }
-    };
-
-    /// # Safety
-    ///
-    /// For the VFS only: as for regular files.
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: As for regular files.
-        unsafe {
-            let inode = Inode::<T>::from_raw(inode);
-            if inode.is_bad() {
-                return EIO.to_errno();
-            }
-            set_data::<T>(file, T::open_dir(inode, &Opening::new(file)))
-        }
-    }
-
-    /// # Safety
-    ///
-    /// For the VFS only: as for regular files.
-    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: As for regular files.
-        unsafe {
-            if let (flags, Some(data)) = take_data::<T>(file) {
-                T::release_dir(Inode::from_raw(inode), flags, data);
-            }
-        }
-        0
-    }
-
-    /// # Safety
-    ///
-    /// For the VFS only: the directory is open and belongs to `T`; its inode lock is held, and `ctx` is the caller's own.
-    unsafe extern "C" fn iterate(
-        file: *mut bindings::file,
-        ctx: *mut bindings::dir_context,
-    ) -> c_int {
-        // SAFETY: The file is open; the context is ours for the call.
-        let (file, mut out) = unsafe { (File::<T>::from_raw(file), Emitter::from_raw(ctx)) };
-        if file.inode().is_bad() {
-            return EIO.to_errno();
-        }
-        to_int(T::read_dir(file, &mut out))
-    }
-
-    /// # Safety
-    ///
-    /// For the VFS only: the directory is open and belongs to `T`.
-    unsafe extern "C" fn fsync(
-        file: *mut bindings::file,
-        _start: bindings::loff_t,
-        _end: bindings::loff_t,
-        datasync: c_int,
-    ) -> c_int {
-        // SAFETY: As this function requires.
-        let file = unsafe { File::<T>::from_raw(file) };
-        if file.inode().is_bad() {
-            return EIO.to_errno();
-        }
-        to_int(T::fsync_dir(file, datasync != 0))
-    }
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files and directories, and what they hold for the file system.
+//!
+//! What the VFS asks of them is in [`ops`] (regular files) and [`dir_ops`] (directories), mappings in the making are in
+//! [`mmap`]. No locks: the private data is set before the file can be used and taken after its last use.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+mod dir_ops;
+mod mmap;
+mod ops;
+
+pub(super) use dir_ops::dir_table;
+pub(crate) use dir_ops::DirOperations;
+pub(crate) use mmap::Mmap;
+pub(super) use ops::adopt;
+pub(crate) use ops::Operations;
+
+use super::{to_int, FileSystem, Inode};
+use crate::bindings;
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+
+/// An open file of the file system `T`.
+///
+/// # Invariants
+///
+/// `private_data` is a `KBox<T::File>` from `open` until `release`.
+#[repr(transparent)]
+pub(crate) struct File<T: FileSystem>(Opaque<bindings::file>, PhantomData<T>);
+
+impl<T: FileSystem> File<T> {
+    /// # Safety
+    ///
+    /// `file` is an open file of `T` for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*file.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::file {
+        self.0.get()
+    }
+
+    /// The private data.
+    pub(crate) fn data(&self) -> &T::File {
+        // SAFETY: By the type invariant.
+        unsafe { &*(*self.as_raw()).private_data.cast() }
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&self) -> &Inode<T> {
+        // SAFETY: An open file keeps its inode.
+        unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
+    }
+
+    /// `O_*` flags.
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: The file is valid; the word is read whole.
+        unsafe { (&raw const (*self.as_raw()).f_flags).read_volatile() }
+    }
+
+    /// Does what a change of the data does to set-user-id bits and times. The inode lock is held for writing.
+    pub(crate) fn modified(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::rust_fuse_file_modified(self.as_raw()) })
+    }
+
+    /// Whether it was opened for writing.
+    pub(crate) fn writable(&self) -> bool {
+        // SAFETY: The mode does not change while the file is open.
+        unsafe { (*self.as_raw()).f_mode & bindings::RUST_FUSE_FMODE_WRITE != 0 }
+    }
+}
+
+/// A file that is being opened.
+pub(crate) struct Opening<'a> {
+    flags: u32,
+    _file: PhantomData<&'a bindings::file>,
+}
+
+impl Opening<'_> {
+    /// # Safety
+    ///
+    /// `file` is being opened.
+    unsafe fn new(file: *const bindings::file) -> Self {
+        Self {
+            // SAFETY: By the caller's promise.
+            flags: unsafe { (*file).f_flags },
+            _file: PhantomData,
+        }
+    }
+
+    /// `O_*` flags.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+}
+
+/// Sets the private data of a file that was opened.
+///
+/// # Safety
+///
+/// `file` is being opened.
+unsafe fn set_data<T: FileSystem>(file: *mut bindings::file, r: Result<KBox<T::File>>) -> c_int {
+    to_int(r.map(|data| {
+        // SAFETY: By the caller's promise; `take_data` takes the box back.
+        unsafe { (*file).private_data = KBox::into_raw(data).cast() };
+    }))
+}
+
+/// Takes the private data of a file that ends.
+///
+/// # Safety
+///
+/// `file` was opened with `set_data` and is being released.
+unsafe fn take_data<T: FileSystem>(file: *mut bindings::file) -> (u32, Option<KBox<T::File>>) {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let data = core::mem::replace(&mut (*file).private_data, core::ptr::null_mut());
+        let data = NonNull::new(data).map(|p| KBox::from_raw(p.as_ptr().cast()));
+        ((*file).f_flags, data)
+    }
+}
