@@ -1,73 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: names to inodes, changes of names, and reading entries.
+//! What the VFS asks of directories: names to inodes, and changes of names.
 //!
-//! The VFS holds the directory's inode lock around every operation: for reading around lookup and reading entries, for
-//! writing around changes.
+//! The VFS holds the directory's inode lock around every operation: for reading around lookup, for writing around changes.
+//! Nothing is locked here.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{
-    dentry::Dentry,
-    err_ptr, file, from_err_ptr,
-    inode::{self, New},
-    time::Moment,
-    to_int, xattr, FileSystem, Inode,
+use super::{Dentry, Found, Inode, Node, Opened, Rename};
+use crate::{
+    bindings,
+    vfs::{
+        err_ptr, file, from_err_ptr,
+        inode::{self, New},
+        to_int, xattr,
+    },
 };
-use crate::bindings;
-use core::{marker::PhantomData, ptr::NonNull};
+use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*, str::CStr};
-
-/// What a lookup found.
-pub(crate) struct Found<T: FileSystem> {
-    /// The inode; `None` when the name does not exist.
-    pub(crate) inode: Option<inode::Ref<T>>,
-    /// Until when this is believed.
-    pub(crate) valid_until: Moment,
-}
-
-/// What was created, and the private data of the open file.
-pub(crate) type Opened<T> = (Found<T>, KBox<<T as FileSystem>::File>);
-
-/// What to create.
-pub(crate) enum Node<'a> {
-    /// A regular file, device, FIFO or socket with its mode, and device number in the wire encoding.
-    Plain {
-        /// File type and permissions.
-        mode: u32,
-        /// Device number.
-        rdev: u32,
-    },
-    /// A directory with its permissions.
-    Directory {
-        /// Permissions.
-        mode: u32,
-    },
-    /// A symbolic link with what it says.
-    Symlink {
-        /// The text, without a NUL.
-        target: &'a [u8],
-    },
-}
-
-/// Two names that change places, or one that takes the place of the other.
-pub(crate) struct Rename<'a, T: FileSystem> {
-    /// The directory that the name is in.
-    pub(crate) old_dir: &'a Inode<T>,
-    /// The name.
-    pub(crate) old: &'a Dentry<T>,
-    /// The directory that it goes to.
-    pub(crate) new_dir: &'a Inode<T>,
-    /// The new name.
-    pub(crate) new: &'a Dentry<T>,
-    /// `RENAME_*`.
-    pub(crate) flags: u32,
-}
-
-impl<T: FileSystem> Rename<'_, T> {
-    /// Whether the two names change places.
-    pub(crate) fn exchanges(&self) -> bool {
-        self.flags & bindings::RENAME_EXCHANGE != 0
-    }
-}
 
 /// Operations on directories.
 pub(crate) trait Operations:
@@ -436,44 +386,5 @@ impl<T: Operations> New<T> {
     pub(crate) fn set_dir(&self) {
         self.set_inode_ops(&Wrap::<T>::TABLE);
         self.set_file_ops(file::dir_table::<T>());
-    }
-}
-
-/// Hands entries to the reader of a directory.
-///
-/// # Invariants
-///
-/// The context is valid and used by nobody else for `'a`.
-pub(crate) struct Emitter<'a>(NonNull<bindings::dir_context>, PhantomData<&'a mut ()>);
-
-impl Emitter<'_> {
-    /// # Safety
-    ///
-    /// As the type's invariants.
-    pub(super) unsafe fn from_raw(ctx: *mut bindings::dir_context) -> Self {
-        // SAFETY: By the caller's promise it is valid. INVARIANT: By the same.
-        Self(unsafe { NonNull::new_unchecked(ctx) }, PhantomData)
-    }
-
-    /// Where to read on.
-    pub(crate) fn pos(&self) -> u64 {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.0.as_ptr()).pos as u64 }
-    }
-
-    /// Hands over one entry; `next` is the position behind it. False when the reader's buffer is full.
-    pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: u32, next: u64) -> bool {
-        let Ok(len) = c_int::try_from(name.len()) else {
-            return false;
-        };
-        let ctx = self.0.as_ptr();
-        // SAFETY: By the type invariant; the name is readable for `len` bytes.
-        unsafe {
-            let taken = bindings::rust_fuse_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind);
-            if taken {
-                (*ctx).pos = next as i64;
-            }
-            taken
-        }
     }
 }
