@@ -10,16 +10,21 @@
 //! A sender that is killed leaves. Its request stays with the device until it is answered or the device is reset, and is
 //! then reaped: what the server did for it (a lookup reference, an open file) is undone.
 //!
-//! Locks: [`Waiter`] has a short one that is taken in interrupt context, inside no other.
+//! Locks: [`Waiter`] has a short one that is taken in interrupt context, and [`Pool`] one that is not; both inside no
+//! other.
 
 pub(crate) mod forget;
 pub(crate) mod op;
+mod pool;
 pub(crate) mod reap;
-pub(crate) mod request;
+mod request;
+mod waiter;
 
 pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
-pub(crate) use request::{Flow, Payload, Pool, Request};
+pub(crate) use pool::Pool;
+pub(crate) use request::{Flow, Payload, Request};
+use waiter::Waiter;
 
 use crate::vfs::cred::Caller;
 use kernel::{prelude::*, str::CStr};

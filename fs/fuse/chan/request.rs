@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests, the pool that they come from, and waiting for their end.
+//! Requests: what the device reads and writes, and reading its answers.
 //!
-//! Locks: the pool's spinlock (process context), the waiter's (also interrupt context); neither inside the other.
+//! A request has one owner at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
 
-use super::{Args, Failed, Operation, Owner};
+use super::{Args, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
@@ -13,7 +13,6 @@ use crate::{
         opcode::Opcode,
         reply::{self, BadReply, HEADER_LEN},
     },
-    sync::{irqlock::new_irqlock, waitq::new_waitq, IrqLock, WaitQueue},
     vfs::{
         cred::Caller,
         page::{Pages, ReadFolio},
@@ -21,23 +20,13 @@ use crate::{
     virtio::{Chain, SgBuilder},
 };
 use core::mem::size_of;
-use kernel::{
-    new_spinlock,
-    prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, SpinLock,
-    },
-};
+use kernel::{prelude::*, sync::Arc};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes for the header and the arguments: two names of `NAME_MAX` and the largest structure, with room.
 const INPUT: usize = 2560;
 /// Bytes for the header and the fixed part of an answer.
 const OUTPUT: usize = 512;
-/// Requests that a pool keeps for reuse.
-const POOL: usize = 32;
-
 /// The memory that a device reads and writes.
 #[derive(Zeroable)]
 struct Buffers {
@@ -90,7 +79,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn new() -> Result<KBox<Self>> {
+    pub(super) fn new() -> Result<KBox<Self>> {
         let buffers = KBox::zeroed(GFP_KERNEL)?;
         let waiter = Waiter::new()?;
         Ok(KBox::new(
@@ -330,137 +319,5 @@ impl Chain for Request {
                 Ok(())
             }
         }
-    }
-}
-
-/// Where a request stands, as its sender sees it.
-enum State {
-    /// Not on its way.
-    Idle,
-    /// On its way.
-    InFlight,
-    /// The sender has left.
-    Abandoned,
-    /// It came back.
-    Done(KBox<Request>),
-}
-
-/// The meeting point of a sender and a completion.
-#[pin_data]
-pub(crate) struct Waiter {
-    #[pin]
-    queue: WaitQueue,
-    #[pin]
-    state: IrqLock<State>,
-}
-
-impl Waiter {
-    fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                queue <- new_waitq!("fuse request"),
-                state <- new_irqlock!(State::Idle, "fuse request state"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    fn start(&self) {
-        *self.state.lock() = State::InFlight;
-    }
-
-    /// Says that nobody will wait.
-    pub(super) fn abandon(&self) {
-        *self.state.lock() = State::Abandoned;
-    }
-
-    /// Takes the request if it came back.
-    fn try_take(&self) -> Option<KBox<Request>> {
-        let mut state = self.state.lock();
-        match core::mem::replace(&mut *state, State::Idle) {
-            State::Done(request) => Some(request),
-            other => {
-                *state = other;
-                None
-            }
-        }
-    }
-
-    /// Waits for the request to come back; a fatal signal ends the wait with `EINTR` and abandons the request.
-    pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
-        self.queue.wait_killable(|| self.try_take()).or_else(|e| {
-            let mut state = self.state.lock();
-            match core::mem::replace(&mut *state, State::Abandoned) {
-                State::Done(request) => {
-                    *state = State::Idle;
-                    Ok(request)
-                }
-                _ => Err(e),
-            }
-        })
-    }
-
-    fn complete(&self, request: KBox<Request>) -> Option<KBox<Request>> {
-        let mut state = self.state.lock();
-        if matches!(*state, State::Abandoned) {
-            return Some(request);
-        }
-        *state = State::Done(request);
-        drop(state);
-        self.queue.wake_all();
-        None
-    }
-}
-
-/// Requests that are ready for use, and the ids of a connection.
-#[pin_data]
-pub(crate) struct Pool {
-    #[pin]
-    free: SpinLock<KVec<KBox<Request>>>,
-    unique: Atomic<u64>,
-    session: Atomic<u32>,
-}
-
-impl Pool {
-    /// Makes an empty pool.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            free <- new_spinlock!(KVec::with_capacity(POOL, GFP_KERNEL)?, "fuse request pool"),
-            unique: Atomic::new(0),
-            session: Atomic::new(0),
-        })
-    }
-
-    /// Takes a request. May sleep.
-    pub(crate) fn take(&self) -> Result<KBox<Request>> {
-        if let Some(request) = self.free.lock().pop() {
-            return Ok(request);
-        }
-        Request::new()
-    }
-
-    /// Gives a request back.
-    pub(crate) fn give(&self, mut request: KBox<Request>) {
-        if let Some(mut owner) = request.take_owner() {
-            owner.answered(Err(&Failed::unknown(errno::enotconn())));
-        }
-        request.payload = Payload::None;
-        let refused = self.free.lock().push_within_capacity(request);
-        drop(refused);
-    }
-
-    /// The next id; bit 0 is for interrupts.
-    pub(crate) fn next_unique(&self) -> Unique {
-        Unique::new(self.unique.fetch_add(2, Relaxed).wrapping_add(2))
-    }
-
-    /// The present session.
-    pub(crate) fn session(&self) -> u32 {
-        self.session.load(Relaxed)
-    }
-
-    /// Ends the session: answers to what was sent in it are nobody's business any more.
-    pub(crate) fn end_session(&self) {
-        self.session.fetch_add(1, Relaxed);
     }
 }

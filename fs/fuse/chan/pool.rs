@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool that requests come from and go back to, and the ids of a connection.
+//!
+//! Locks: the pool's spinlock, in process context only and inside no other; requests are made and dropped outside of it.
+
+use super::{Failed, Request};
+use crate::{errno, proto::ids::Unique};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        SpinLock,
+    },
+};
+
+/// Requests that a pool keeps for reuse.
+const POOL: usize = 32;
+
+/// Requests that are ready for use, and the ids of a connection.
+#[pin_data]
+pub(crate) struct Pool {
+    #[pin]
+    free: SpinLock<KVec<KBox<Request>>>,
+    unique: Atomic<u64>,
+    session: Atomic<u32>,
+}
+
+impl Pool {
+    /// Makes an empty pool.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            free <- new_spinlock!(KVec::with_capacity(POOL, GFP_KERNEL)?, "fuse request pool"),
+            unique: Atomic::new(0),
+            session: Atomic::new(0),
+        })
+    }
+
+    /// Takes a request. May sleep.
+    pub(crate) fn take(&self) -> Result<KBox<Request>> {
+        if let Some(request) = self.free.lock().pop() {
+            return Ok(request);
+        }
+        Request::new()
+    }
+
+    /// Gives a request back.
+    pub(crate) fn give(&self, mut request: KBox<Request>) {
+        if let Some(mut owner) = request.take_owner() {
+            owner.answered(Err(&Failed::unknown(errno::enotconn())));
+        }
+        drop(request.take_payload());
+        let refused = self.free.lock().push_within_capacity(request);
+        drop(refused);
+    }
+
+    /// The next id; bit 0 is for interrupts.
+    pub(crate) fn next_unique(&self) -> Unique {
+        Unique::new(self.unique.fetch_add(2, Relaxed).wrapping_add(2))
+    }
+
+    /// The present session.
+    pub(crate) fn session(&self) -> u32 {
+        self.session.load(Relaxed)
+    }
+
+    /// Ends the session: answers to what was sent in it are nobody's business any more.
+    pub(crate) fn end_session(&self) {
+        self.session.fetch_add(1, Relaxed);
+    }
+}
