@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Regular files: opening, reading and writing without DAX, and the page cache.
+//! Regular files: opening, reading and writing without DAX.
 //!
-//! Reads go through the page cache, or past it for files that the server wants direct. Writes go to the server at once and
-//! drop the cached pages that they cover. Locks: the inode lock for writing around a write; nothing around a read.
+//! Reads go through the page cache ([`crate::cache`]), or past it for files that the server wants direct. Writes go to the
+//! server at once and drop the cached pages that they cover. Locks: the inode lock for writing around a write; nothing around a read.
 
 use crate::{
     attr,
@@ -24,8 +24,7 @@ use crate::{
         file::{File, Mmap, Opening},
         inode::Operations as _,
         iter,
-        mapping::Batch,
-        page::{Pages, ReadFolio},
+        page::Pages,
     },
     virtiofs::Virtiofs,
 };
@@ -74,7 +73,7 @@ impl FileData {
 }
 
 /// Reads `len` bytes at `pos` into pages or folios; returns them and how many bytes came.
-fn fetch(
+pub(crate) fn fetch(
     inode: &Inode,
     fh: Fh,
     flags: u32,
@@ -344,57 +343,5 @@ impl crate::vfs::file::Operations for Virtiofs {
 
     fn fresh_size(file: &File<Self>) -> Result {
         Self::refresh(file.inode(), false, true)
-    }
-}
-
-/// The handle and flags for reading, where the kernel itself may ask.
-fn reader(file: Option<&File<Virtiofs>>) -> (Fh, u32) {
-    file.map_or((Fh::default(), 0), |f| (f.data().handle(), f.flags()))
-}
-
-/// Reads adjacent folios and ends each with what came for it.
-fn fill(inode: &Inode, file: Option<&File<Virtiofs>>, folios: KVec<ReadFolio>) -> Result {
-    let Some(pos) = folios.first().map(ReadFolio::pos) else {
-        return Ok(());
-    };
-    let len = folios.iter().map(ReadFolio::size).sum();
-    let (fh, flags) = reader(file);
-    let (payload, got) = fetch(inode, fh, flags, pos, len, Payload::Folios(folios))?;
-    let Payload::Folios(folios) = payload else {
-        return Err(EIO);
-    };
-    let mut left = got;
-    for folio in folios {
-        let n = folio.size().min(left);
-        left -= n;
-        folio.end(n);
-    }
-    Ok(())
-}
-
-impl crate::vfs::mapping::Operations for Virtiofs {
-    fn read_folio(inode: &Inode, file: Option<&File<Self>>, folio: ReadFolio) -> Result {
-        let mut folios = KVec::with_capacity(1, GFP_KERNEL)?;
-        folios.push(folio, GFP_KERNEL)?;
-        fill(inode, file, folios)
-    }
-
-    fn readahead(inode: &Inode, file: Option<&File<Self>>, batch: &mut Batch<'_>) {
-        let max = inode.sb().data().negotiated().max_read;
-        let mut folios = KVec::new();
-        let mut size = 0;
-        for folio in batch {
-            if size + folio.size() > max {
-                if fill(inode, file, core::mem::take(&mut folios)).is_err() {
-                    return;
-                }
-                size = 0;
-            }
-            size += folio.size();
-            if folios.push(folio, GFP_KERNEL).is_err() {
-                return;
-            }
-        }
-        let _ = fill(inode, file, folios);
     }
 }

@@ -9,8 +9,8 @@
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`names`], [`mod@file`], [`space`], [`xattr`], [`dax`] (the window),
-//!    [`virtiofs`] (devices and mounts).
+//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`names`], [`mod@file`],
+//!    [`cache`] (its pages), [`space`], [`xattr`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -39,6 +39,8 @@ mod virtio;
 
 #[deny(unsafe_code)]
 mod attr;
+#[deny(unsafe_code)]
+mod cache;
 #[deny(unsafe_code)]
 mod chan;
 #[deny(unsafe_code)]
