@@ -4,44 +4,23 @@
 //! LSEEK, COPY_FILE_RANGE.
 
 use super::simple_op;
-use crate::{
-    chan::{Args, Operation},
-    proto::{
-        file::{
-            CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, LseekIn, LseekOut,
-            OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
-        },
-        ids::{Fh, NodeId},
-        opcode::Opcode,
+use crate::proto::{
+    file::{
+        CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, LseekIn, LseekOut,
+        OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
     },
+    ids::{Fh, NodeId},
+    opcode::Opcode,
 };
-use kernel::prelude::*;
 
-/// OPEN, or OPENDIR with `DIR`.
-pub(crate) struct Open<const DIR: bool> {
-    /// The inode.
-    pub(crate) nodeid: NodeId,
-    /// Flags.
-    pub(crate) arg: OpenIn,
+simple_op! {
+    /// OPEN, or OPENDIR with `DIR`.
+    Open<DIR>(OpenIn) -> OpenOut = if DIR { Opcode::OPENDIR } else { Opcode::OPEN };
 }
 
-impl<const DIR: bool> Operation for Open<DIR> {
-    const OPCODE: Opcode = if DIR { Opcode::OPENDIR } else { Opcode::OPEN };
-    type Reply = OpenOut;
-
-    fn nodeid(&self) -> NodeId {
-        self.nodeid
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)
-    }
-}
-
-/// RELEASE, or RELEASEDIR with `DIR`.
-pub(crate) struct Release<const DIR: bool> {
-    nodeid: NodeId,
-    arg: ReleaseIn,
+simple_op! {
+    /// RELEASE, or RELEASEDIR with `DIR`.
+    Release<DIR>(ReleaseIn) -> () = if DIR { Opcode::RELEASEDIR } else { Opcode::RELEASE };
 }
 
 impl<const DIR: bool> Release<DIR> {
@@ -58,42 +37,9 @@ impl<const DIR: bool> Release<DIR> {
     }
 }
 
-impl<const DIR: bool> Operation for Release<DIR> {
-    const OPCODE: Opcode = if DIR {
-        Opcode::RELEASEDIR
-    } else {
-        Opcode::RELEASE
-    };
-    type Reply = ();
-
-    fn nodeid(&self) -> NodeId {
-        self.nodeid
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)
-    }
-}
-
-/// READ, or READDIR with `DIR`: the data is the payload.
-pub(crate) struct Read<const DIR: bool> {
-    /// The inode.
-    pub(crate) nodeid: NodeId,
-    /// What to read.
-    pub(crate) arg: ReadIn,
-}
-
-impl<const DIR: bool> Operation for Read<DIR> {
-    const OPCODE: Opcode = if DIR { Opcode::READDIR } else { Opcode::READ };
-    type Reply = ();
-
-    fn nodeid(&self) -> NodeId {
-        self.nodeid
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)
-    }
+simple_op! {
+    /// READ, or READDIR with `DIR`: the data is the payload.
+    Read<DIR>(ReadIn) -> () = if DIR { Opcode::READDIR } else { Opcode::READ };
 }
 
 simple_op! {
@@ -106,25 +52,9 @@ simple_op! {
     Flush(FlushIn) -> () = Opcode::FLUSH;
 }
 
-/// FSYNC, or FSYNCDIR with `DIR`.
-pub(crate) struct Fsync<const DIR: bool> {
-    /// The inode.
-    pub(crate) nodeid: NodeId,
-    /// File handle and flags.
-    pub(crate) arg: FsyncIn,
-}
-
-impl<const DIR: bool> Operation for Fsync<DIR> {
-    const OPCODE: Opcode = if DIR { Opcode::FSYNCDIR } else { Opcode::FSYNC };
-    type Reply = ();
-
-    fn nodeid(&self) -> NodeId {
-        self.nodeid
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)
-    }
+simple_op! {
+    /// FSYNC, or FSYNCDIR with `DIR`.
+    Fsync<DIR>(FsyncIn) -> () = if DIR { Opcode::FSYNCDIR } else { Opcode::FSYNC };
 }
 
 simple_op! {

@@ -2,6 +2,7 @@
 
 //! Operations on names: LOOKUP, MKNOD, MKDIR, CREATE, SYMLINK, LINK, UNLINK, RMDIR, RENAME; and READLINK.
 
+use super::name_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
@@ -15,104 +16,29 @@ use crate::{
 use kernel::prelude::*;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// LOOKUP: what `name` in `parent` is. The answer with node id 0 says that it does not exist.
-pub(crate) struct Lookup<'a> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
+name_op! {
+    /// LOOKUP: what `name` in `parent` is. The answer with node id 0 says that it does not exist.
+    Lookup(parent, name) -> EntryOut = Opcode::LOOKUP;
 }
 
-impl Operation for Lookup<'_> {
-    const OPCODE: Opcode = Opcode::LOOKUP;
-    type Reply = EntryOut;
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.name(self.name)
-    }
+name_op! {
+    /// MKNOD: makes a file that is no directory.
+    Mknod(parent, name, arg: MknodIn) -> EntryOut = Opcode::MKNOD;
 }
 
-/// MKNOD: makes a file that is no directory.
-pub(crate) struct Mknod<'a> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
-    /// Mode, device and umask.
-    pub(crate) arg: MknodIn,
+name_op! {
+    /// MKDIR: makes a directory.
+    Mkdir(parent, name, arg: MkdirIn) -> EntryOut = Opcode::MKDIR;
 }
 
-impl Operation for Mknod<'_> {
-    const OPCODE: Opcode = Opcode::MKNOD;
-    type Reply = EntryOut;
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)?;
-        args.name(self.name)
-    }
+name_op! {
+    /// UNLINK, or RMDIR with `DIR`.
+    Remove<DIR>(parent, name) -> () = if DIR { Opcode::RMDIR } else { Opcode::UNLINK };
 }
 
-/// MKDIR: makes a directory.
-pub(crate) struct Mkdir<'a> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
-    /// Mode and umask.
-    pub(crate) arg: MkdirIn,
-}
-
-impl Operation for Mkdir<'_> {
-    const OPCODE: Opcode = Opcode::MKDIR;
-    type Reply = EntryOut;
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)?;
-        args.name(self.name)
-    }
-}
-
-/// UNLINK, or RMDIR with `DIR`.
-pub(crate) struct Remove<'a, const DIR: bool> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
-}
-
-impl<const DIR: bool> Operation for Remove<'_, DIR> {
-    const OPCODE: Opcode = if DIR { Opcode::RMDIR } else { Opcode::UNLINK };
-    type Reply = ();
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.name(self.name)
-    }
-}
-
-/// CREATE: makes a regular file and opens it.
-pub(crate) struct Create<'a> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
-    /// Flags, mode and umask.
-    pub(crate) arg: CreateIn,
+name_op! {
+    /// CREATE: makes a regular file and opens it.
+    Create(parent, name, arg: CreateIn) -> EntryAndOpen = Opcode::CREATE;
 }
 
 /// The answer to CREATE and TMPFILE.
@@ -125,39 +51,9 @@ pub(crate) struct EntryAndOpen {
     pub(crate) open: OpenOut,
 }
 
-impl Operation for Create<'_> {
-    const OPCODE: Opcode = Opcode::CREATE;
-    type Reply = EntryAndOpen;
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.put(&self.arg)?;
-        args.name(self.name)
-    }
-}
-
-/// SYMLINK: makes a symbolic link. What it says, with its NUL, is the payload.
-pub(crate) struct Symlink<'a> {
-    /// The directory.
-    pub(crate) parent: NodeId,
-    /// The name.
-    pub(crate) name: &'a [u8],
-}
-
-impl Operation for Symlink<'_> {
-    const OPCODE: Opcode = Opcode::SYMLINK;
-    type Reply = EntryOut;
-
-    fn nodeid(&self) -> NodeId {
-        self.parent
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.name(self.name)
-    }
+name_op! {
+    /// SYMLINK: makes a symbolic link. What it says, with its NUL, is the payload.
+    Symlink(parent, name) -> EntryOut = Opcode::SYMLINK;
 }
 
 /// READLINK: what a symbolic link says is the payload.

@@ -2,6 +2,7 @@
 
 //! Operations on extended attributes: GETXATTR, LISTXATTR, SETXATTR, REMOVEXATTR.
 
+use super::name_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
@@ -129,23 +130,7 @@ impl Operation for Setxattr<'_> {
     }
 }
 
-/// REMOVEXATTR.
-pub(crate) struct Removexattr<'a> {
-    /// The inode.
-    pub(crate) nodeid: NodeId,
-    /// The attribute.
-    pub(crate) name: &'a [u8],
-}
-
-impl Operation for Removexattr<'_> {
-    const OPCODE: Opcode = Opcode::REMOVEXATTR;
-    type Reply = ();
-
-    fn nodeid(&self) -> NodeId {
-        self.nodeid
-    }
-
-    fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.name(self.name)
-    }
+name_op! {
+    /// REMOVEXATTR.
+    Removexattr(nodeid, name) -> () = Opcode::REMOVEXATTR;
 }
