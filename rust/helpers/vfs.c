@@ -372,3 +372,11 @@ RUST_FUSE_HELPER(bool, vma_may_share, const struct vm_area_struct *vma)
 {
 	return vma->vm_flags & VM_MAYSHARE;
 }
+
+RUST_FUSE_HELPER(int, readonly_mmap, struct file *file, struct vm_area_struct *vma)
+{
+	/* A shared mapping for reading of a file that is open for writing stays one for reading: mprotect() refuses more. */
+	if ((vma->vm_flags & (VM_SHARED | VM_WRITE)) == VM_SHARED)
+		vm_flags_clear(vma, VM_MAYWRITE);
+	return generic_file_readonly_mmap(file, vma);
+}

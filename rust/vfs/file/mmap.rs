@@ -48,6 +48,6 @@ impl<T: FileSystem> Mmap<'_, T> {
     /// `EINVAL` for a mapping that would be shared and writable.
     pub(crate) fn use_page_cache_read_only(self) -> Result {
         // SAFETY: Both are valid for the call.
-        to_result(unsafe { bindings::generic_file_readonly_mmap(self.file, self.vma) })
+        to_result(unsafe { bindings::rust_fuse_readonly_mmap(self.file, self.vma) })
     }
 }

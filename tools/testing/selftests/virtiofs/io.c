@@ -6,6 +6,7 @@
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include <dirent.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
 
 #define FUSE_SUPER_MAGIC 0x65735546
@@ -77,6 +78,24 @@ TEST_F(io, append)
 	EXPECT_STREQ("onetwothree", out);
 	ASSERT_EQ(0, fstat(fd, &st));
 	EXPECT_EQ(11, st.st_size);
+	close(fd);
+}
+
+/* A shared mapping for reading works on a descriptor that can write, and sees what the descriptor writes. */
+TEST_F(io, mapped_for_reading)
+{
+	char *p;
+	int fd;
+
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "printf one >io/f"));
+	fd = open(at(&self->fs, "io/f"), O_RDWR);
+	ASSERT_GE(fd, 0);
+	p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, memcmp(p, "one", 4));
+	ASSERT_EQ(3, pwrite(fd, "two", 3, 0));
+	EXPECT_EQ(0, memcmp(p, "two", 4));
+	munmap(p, 4096);
 	close(fd);
 }
 
