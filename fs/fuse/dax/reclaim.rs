@@ -127,12 +127,15 @@ impl Dax {
         let _ = self.registry.work().enqueue(self.clone());
     }
 
-    /// Waits until every range that inodes left behind is unmapped, then lets nothing be sent any more. A fatal signal ends
+    /// Waits until every range that inodes left behind is unmapped and none is being mapped, then lets nothing be sent any more. A fatal signal ends
     /// the wait: the end of the session unmaps the rest.
     pub(crate) fn finish(&self) {
         let _ = self.changed.wait_killable(|| {
+            let counts = self.ranges.lock().counts();
             let stale = self.stale.lock();
-            (stale.head.is_none() && !stale.working).then_some(())
+            let idle = stale.head.is_none() && !stale.working;
+            // A mapping that was asked for ahead must not reach the server after the end of the session.
+            (idle && counts.mapping == 0).then_some(())
         });
         self.stale.lock().ended = true;
         self.stats.set_ranges(&Counts::default());
