@@ -127,8 +127,8 @@ impl Dax {
         let _ = self.registry.work().enqueue(self.clone());
     }
 
-    /// Waits until every range that inodes left behind is unmapped and none is being mapped, then lets nothing be sent any more. A fatal signal ends
-    /// the wait: the end of the session unmaps the rest.
+    /// Waits until every range that inodes left behind is unmapped and none is being mapped, then lets nothing be sent any
+    /// more. A fatal signal ends the wait: the end of the session unmaps the rest.
     pub(crate) fn finish(&self) {
         let _ = self.changed.wait_killable(|| {
             let counts = self.ranges.lock().counts();

@@ -215,6 +215,13 @@ impl Channel {
         *orphans = Some(orphan);
     }
 
+    /// Ends a request that was not queued. Process context, so what nobody waits for is settled here and now.
+    fn refuse(&self, request: KBox<Request>, e: Error) {
+        if let Some(orphan) = Request::complete(request, Err(e)) {
+            self.pool.give(orphan);
+        }
+    }
+
     /// Has the orphans reaped, if there are any.
     fn reap_later(this: ArcBorrow<'_, Self>) {
         if this.orphans.lock().is_some() {
@@ -337,13 +344,13 @@ impl Transport for Channel {
             queues.get(1 + CpuId::current().as_u32() as usize % n)
         });
         let Some(queue) = queue else {
-            self.finish(request, Err(errno::enotconn()));
+            self.refuse(request, errno::enotconn());
             return;
         };
         let mut ring = queue.lock();
         if !ring.is_open() {
             drop(ring);
-            self.finish(request, Err(errno::enotconn()));
+            self.refuse(request, errno::enotconn());
             return;
         }
         if !ring.state().is_empty() {
@@ -364,7 +371,7 @@ impl Transport for Channel {
                     ring.state().push_back(request);
                 } else {
                     drop(ring);
-                    self.finish(request, Err(submit_error(e)));
+                    self.refuse(request, submit_error(e));
                 }
             }
         }
