@@ -22,7 +22,7 @@ use crate::{
         inode::{Attributes, Change},
         time::Moment,
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
@@ -243,7 +243,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
     }
 }
 
-impl crate::vfs::inode::Operations for Virtiofs {
+impl crate::vfs::inode::Operations for Fuse {
     fn refresh(inode: &Inode, force: bool, may_block: bool) -> Result {
         if !force && !inode.data().state.lock().valid_until.passed() {
             return Ok(());

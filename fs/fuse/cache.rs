@@ -14,17 +14,17 @@ use crate::{
         mapping::{Batch, Operations},
         page::ReadFolio,
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::prelude::*;
 
 /// The handle and flags for reading, where the kernel itself may ask.
-fn reader(file: Option<&File<Virtiofs>>) -> (Fh, u32) {
+fn reader(file: Option<&File<Fuse>>) -> (Fh, u32) {
     file.map_or((Fh::default(), 0), |f| (f.data().handle(), f.flags()))
 }
 
 /// Reads adjacent folios and ends each with what came for it.
-fn fill(inode: &Inode, file: Option<&File<Virtiofs>>, folios: KVec<ReadFolio>) -> Result {
+fn fill(inode: &Inode, file: Option<&File<Fuse>>, folios: KVec<ReadFolio>) -> Result {
     let Some(pos) = folios.first().map(ReadFolio::pos) else {
         return Ok(());
     };
@@ -43,7 +43,7 @@ fn fill(inode: &Inode, file: Option<&File<Virtiofs>>, folios: KVec<ReadFolio>) -
     Ok(())
 }
 
-impl Operations for Virtiofs {
+impl Operations for Fuse {
     fn read_folio(inode: &Inode, file: Option<&File<Self>>, folio: ReadFolio) -> Result {
         let mut folios = KVec::with_capacity(1, GFP_KERNEL)?;
         folios.push(folio, GFP_KERNEL)?;

@@ -28,7 +28,7 @@ use crate::{
         file::{File, Opening},
         time::Moment,
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
@@ -56,7 +56,7 @@ pub(crate) fn entry<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Resu
 pub(crate) fn revalidate(
     dir: &Inode,
     name: &[u8],
-    dentry: &Cached<Virtiofs>,
+    dentry: &Cached<Fuse>,
     may_block: bool,
 ) -> Result<bool> {
     if let Some(inode) = dentry.inode() {
@@ -91,7 +91,7 @@ pub(crate) fn revalidate(
     }
 }
 
-impl crate::vfs::dir::Operations for Virtiofs {
+impl crate::vfs::dir::Operations for Fuse {
     fn lookup(dir: &Inode, name: &[u8]) -> Result<Found<Self>> {
         if name.len() > NAME_MAX {
             return Err(errno::enametoolong());
@@ -139,13 +139,13 @@ impl crate::vfs::dir::Operations for Virtiofs {
     }
 }
 
-impl crate::vfs::inode::LinkOperations for Virtiofs {
+impl crate::vfs::inode::LinkOperations for Fuse {
     fn read_link(inode: &Inode) -> Result<KVec<u8>> {
         names::read_link(inode)
     }
 }
 
-impl crate::vfs::file::DirOperations for Virtiofs {
+impl crate::vfs::file::DirOperations for Fuse {
     fn open_dir(inode: &Inode, opening: &Opening<'_>) -> Result<KBox<FileData>> {
         let conn = inode.sb().data();
         let mut data = FileData::new()?;
@@ -230,7 +230,7 @@ impl crate::vfs::file::DirOperations for Virtiofs {
 }
 
 /// The arguments of FSYNC and FSYNCDIR.
-pub(crate) fn fsync_in(file: &File<Virtiofs>, datasync: bool) -> FsyncIn {
+pub(crate) fn fsync_in(file: &File<Fuse>, datasync: bool) -> FsyncIn {
     FsyncIn {
         fh: file.data().handle(),
         fsync_flags: if datasync {

@@ -26,7 +26,7 @@ use crate::{
         iter,
         page::Pages,
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::prelude::*;
 
@@ -100,7 +100,7 @@ pub(crate) fn fetch(
 }
 
 /// Reads past every cache into the user's memory.
-pub(crate) fn read_direct(io: &mut iter::Read<'_, Virtiofs>, limit: usize) -> Result<usize> {
+pub(crate) fn read_direct(io: &mut iter::Read<'_, Fuse>, limit: usize) -> Result<usize> {
     let max = io.file().inode().sb().data().negotiated().max_read;
     let mut done = 0;
     while done < limit && io.len() > 0 {
@@ -136,7 +136,7 @@ pub(crate) fn read_direct(io: &mut iter::Read<'_, Virtiofs>, limit: usize) -> Re
 }
 
 /// Writes up to `limit` bytes from the user's memory to the server. The inode lock is held for writing.
-pub(crate) fn write_direct(io: &mut iter::Write<'_, Virtiofs>, limit: usize) -> Result<usize> {
+pub(crate) fn write_direct(io: &mut iter::Write<'_, Fuse>, limit: usize) -> Result<usize> {
     let max = io.file().inode().sb().data().negotiated().max_write;
     let mut done = 0;
     while done < limit && io.len() > 0 {
@@ -156,7 +156,7 @@ pub(crate) fn write_direct(io: &mut iter::Write<'_, Virtiofs>, limit: usize) -> 
 }
 
 /// One WRITE of up to `n` bytes.
-fn write_once(io: &mut iter::Write<'_, Virtiofs>, n: usize) -> Result<usize> {
+fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
     let mut pages = Pages::new(n)?;
     let taken = io.copy_to_pages(&mut pages, n);
     if taken == 0 {
@@ -203,7 +203,7 @@ fn write_once(io: &mut iter::Write<'_, Virtiofs>, n: usize) -> Result<usize> {
     Ok(written)
 }
 
-impl crate::vfs::file::Operations for Virtiofs {
+impl crate::vfs::file::Operations for Fuse {
     fn open(inode: &Inode, opening: &Opening<'_>) -> Result<KBox<FileData>> {
         let conn = inode.sb().data();
         let mut data = FileData::new()?;

@@ -15,14 +15,14 @@ use crate::{
         ids::NodeId,
     },
     vfs::{inode::Got, time::Moment, SuperBlock},
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
 
 /// An inode of a FUSE mount.
-pub(crate) type Inode = crate::vfs::Inode<Virtiofs>;
+pub(crate) type Inode = crate::vfs::Inode<Fuse>;
 /// A counted reference to one.
-pub(crate) type InodeRef = crate::vfs::inode::Ref<Virtiofs>;
+pub(crate) type InodeRef = crate::vfs::inode::Ref<Fuse>;
 
 /// What an inode holds.
 #[pin_data]
@@ -160,7 +160,7 @@ impl Entry {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn into_inode(self, sb: &SuperBlock<Virtiofs>) -> Result<InodeRef> {
+    pub(crate) fn into_inode(self, sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
         loop {
             match sb.get_inode(self.out.nodeid.get())? {
                 Got::Existing(inode) => {
@@ -205,7 +205,7 @@ fn count(inode: &Inode, lookup: Lookup) {
 }
 
 /// Gives a new inode its kind and its operations.
-fn start(conn: &Conn, new: &crate::vfs::inode::New<Virtiofs>, attr: &Attr) {
+fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
     let a = attr::to_vfs(attr);
     new.init(&a);
     new.set_plain();
@@ -233,7 +233,7 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 }
 
 /// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Virtiofs>) -> Result<InodeRef> {
+pub(crate) fn root(sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
             let attr = Attr {

@@ -29,14 +29,14 @@ use crate::{
         page::Pages,
         time::Moment,
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
 const O_NOCTTY: u32 = 0o400;
 
 /// What an answer that must name an inode found.
-fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Virtiofs>> {
+fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
     attr::expire(dir);
     let made = made?.ok_or(EIO)?;
     Ok(Found {
@@ -46,7 +46,7 @@ fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Virtiofs>> {
 }
 
 /// Makes a name for a new inode.
-pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Virtiofs>> {
+pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Fuse>> {
     let parent = NodeId::new(dir.key());
     let umask = Caller::umask();
     let made = match node {
@@ -107,7 +107,7 @@ pub(crate) fn read_link(inode: &Inode) -> Result<KVec<u8>> {
 }
 
 /// Gives an inode another name.
-pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Virtiofs>> {
+pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Fuse>> {
     let conn: &Conn = dir.sb().data();
     if conn.missing.link.get() {
         return Err(EPERM);
@@ -130,7 +130,7 @@ pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Virt
 }
 
 /// Renames.
-pub(crate) fn rename(r: &Rename<'_, Virtiofs>) -> Result {
+pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
     let conn: &Conn = r.old_dir.sb().data();
     let names = RenameNames {
         old_dir: NodeId::new(r.old_dir.key()),
@@ -195,7 +195,7 @@ pub(crate) fn create_open(
     name: &[u8],
     flags: u32,
     mode: u32,
-) -> Result<Option<(Found<Virtiofs>, KBox<FileData>)>> {
+) -> Result<Option<(Found<Fuse>, KBox<FileData>)>> {
     let conn: &Conn = dir.sb().data();
     if conn.missing.create.get() {
         return Ok(None);

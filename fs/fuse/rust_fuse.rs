@@ -75,11 +75,14 @@ module! {
     alias: ["fs-virtiofs", "virtio:d0000001Av*"],
 }
 
+/// The file system: what super blocks, inodes and files of every mount are typed by, however it reaches its server.
+pub(crate) struct Fuse;
+
 /// Everything that the module registers. Fields are dropped in order: no new mounts, then no devices, then the work queue.
 #[pin_data]
 struct RustFuse {
     #[pin]
-    fs: vfs::Registration<virtiofs::Virtiofs>,
+    fs: vfs::Registration<Fuse>,
     #[pin]
     driver: virtio::Registration<virtiofs::driver::VirtioFs>,
     registry: virtiofs::registry::Owner,

@@ -17,7 +17,7 @@ use crate::{
         ids::NodeId,
     },
     vfs::file::File,
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::prelude::*;
 
@@ -45,7 +45,7 @@ fn forget_part(inode: &Inode, pos: u64, len: u64) -> Result {
 /// # Errors
 ///
 /// `EOPNOTSUPP` for modes that the protocol or the server does not have.
-pub(crate) fn fallocate(file: &File<Virtiofs>, mode: u32, pos: u64, len: u64) -> Result {
+pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Result {
     let inode = file.inode();
     let conn: &Conn = inode.sb().data();
     let known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
@@ -92,7 +92,7 @@ pub(crate) fn fallocate(file: &File<Virtiofs>, mode: u32, pos: u64, len: u64) ->
 }
 
 /// Finds the next hole or data; `None` where the server cannot.
-pub(crate) fn seek(file: &File<Virtiofs>, pos: u64, hole: bool) -> Result<Option<u64>> {
+pub(crate) fn seek(file: &File<Fuse>, pos: u64, hole: bool) -> Result<Option<u64>> {
     let inode = file.inode();
     let conn: &Conn = inode.sb().data();
     if conn.missing.lseek.get() {
@@ -120,9 +120,9 @@ pub(crate) fn seek(file: &File<Virtiofs>, pos: u64, hole: bool) -> Result<Option
 
 /// Copies inside the server; `None` where it cannot.
 pub(crate) fn copy(
-    from: &File<Virtiofs>,
+    from: &File<Fuse>,
     from_pos: u64,
-    to: &File<Virtiofs>,
+    to: &File<Fuse>,
     to_pos: u64,
     len: usize,
 ) -> Result<Option<usize>> {
@@ -157,9 +157,9 @@ pub(crate) fn copy(
 
 fn send_copy(
     conn: &Conn,
-    from: &File<Virtiofs>,
+    from: &File<Fuse>,
     from_pos: u64,
-    to: &File<Virtiofs>,
+    to: &File<Fuse>,
     to_pos: u64,
     len: usize,
 ) -> Result<usize> {

@@ -17,7 +17,7 @@ use crate::{
         xattr::{check_list, SetxattrIn},
     },
     vfs::{page::Pages, xattr::Operations},
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{prelude::*, str::CStr};
 
@@ -40,7 +40,7 @@ fn copy_out(payload: Payload, len: usize, room: &mut [u8]) -> Result<usize> {
     Ok(len)
 }
 
-impl Operations for Virtiofs {
+impl Operations for Fuse {
     fn get(inode: &Inode, name: &CStr, room: &mut [u8]) -> Result<usize> {
         let conn: &Conn = inode.sb().data();
         let caps = name.to_bytes() == CAPS;

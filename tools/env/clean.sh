@@ -2,5 +2,5 @@
 # Removes what was built from this tree; toolchain root, kernels and downloads stay.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-rm -rf "${top:?}/out" "${cache:?}/module" "${cache:?}/target"
+rm -rf "${out:?}"
 say "kept: $cache (toolchain and kernels); remove it by hand to start from nothing"

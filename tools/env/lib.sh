@@ -7,6 +7,8 @@ mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 # shellcheck disable=SC2034  # used by the scripts that source this file
 root=$cache/root
+# What is built from this tree, so that several trees can be built at a time.
+out=$top/out
 
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; shift; for l; do printf '  %s\n' "$l" >&2; done; exit 1; }

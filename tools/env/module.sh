@@ -36,10 +36,11 @@ got=$("${run[@]}" sh -c "${RUSTC:-rustc} --version" 2>/dev/null || true)
 
 llvm=
 if has CC_IS_CLANG; then llvm=LLVM=1; fi
-out=${RUST_FUSE_OUT:-$cache/module/$(basename "$kdir")-$(printf '%s' "$kdir" | sha256sum | cut -c1-8)}
-mkdir -p "$out"
+built=${RUST_FUSE_OUT:-$out/module/$(basename "$kdir")-$(printf '%s' "$kdir" | sha256sum | cut -c1-8)}
+log=$out/log/module.log
+mkdir -p "$built"
 # shellcheck disable=SC2086  # no word where there is nothing to say
-step "building the module" 25 "$cache/log/module.log" "${run[@]}" nice \
-	make -C "$kdir" M="$top" MO="$out" $llvm ${RUSTC:+RUSTC="$RUSTC"} -j"$(nproc)" ${MAKE_TARGET:-modules}
-grep -E '^warning' -A 6 "$cache/log/module.log" >&2 || true
-echo "$out/rust_fuse.ko"
+step "building the module" 25 "$log" "${run[@]}" nice \
+	make -C "$kdir" M="$top" MO="$built" $llvm ${RUSTC:+RUSTC="$RUSTC"} -j"$(nproc)" ${MAKE_TARGET:-modules}
+grep -E '^warning' -A 6 "$log" >&2 || true
+echo "$built/rust_fuse.ko"

@@ -14,11 +14,11 @@ use crate::{
     attr,
     dax_core::fault::{Fault, Operations, Outcome},
     inode::Inode,
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{prelude::*, sync::Arc};
 
-impl Operations for Virtiofs {
+impl Operations for Fuse {
     fn fault(inode: &Inode, mut fault: Fault<'_, Self>) -> Outcome {
         match serve(inode, &mut fault) {
             Ok(outcome) => outcome,
@@ -29,7 +29,7 @@ impl Operations for Virtiofs {
     }
 }
 
-fn serve(inode: &Inode, fault: &mut Fault<'_, Virtiofs>) -> Result<Outcome> {
+fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     let dax = inode.sb().data().dax().ok_or(EIO)?;
     let pos = fault.touched();
     let want = Want {

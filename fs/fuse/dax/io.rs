@@ -18,7 +18,7 @@ use crate::{
         inode::Locked,
         iter::{Io, Read, Write},
     },
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
@@ -32,9 +32,9 @@ fn rest_of_range(pos: u64) -> u64 {
 
 /// Moves data range by range: by DAX where it can, else with `other`.
 fn each_range<const WRITE: bool>(
-    io: &mut Io<'_, Virtiofs, WRITE>,
-    lock: &Locked<'_, Virtiofs>,
-    other: impl Fn(&mut Io<'_, Virtiofs, WRITE>, usize) -> Result<usize>,
+    io: &mut Io<'_, Fuse, WRITE>,
+    lock: &Locked<'_, Fuse>,
+    other: impl Fn(&mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let file = io.file();
     let inode = file.inode();
@@ -83,14 +83,14 @@ fn each_range<const WRITE: bool>(
 }
 
 /// Reads.
-pub(crate) fn read(io: &mut Read<'_, Virtiofs>) -> Result<usize> {
+pub(crate) fn read(io: &mut Read<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
     let lock = inode.lock_shared_killable()?;
     each_range(io, &lock, read_direct)
 }
 
 /// Overwrites what lies inside the file. The inode lock is held for writing.
-pub(crate) fn write(io: &mut Write<'_, Virtiofs>, lock: &Locked<'_, Virtiofs>) -> Result<usize> {
+pub(crate) fn write(io: &mut Write<'_, Fuse>, lock: &Locked<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
     let done = each_range(io, lock, write_direct)?;
     // The host's times have changed without a request that would say so.
@@ -98,7 +98,7 @@ pub(crate) fn write(io: &mut Write<'_, Virtiofs>, lock: &Locked<'_, Virtiofs>) -
     Ok(done)
 }
 
-impl iomap::Operations for Virtiofs {
+impl iomap::Operations for Fuse {
     fn extent<'a>(inode: &'a Inode, pos: u64, len: u64, access: Access) -> Result<Extent<'a>> {
         let size = inode.size();
         if pos >= size {

@@ -14,7 +14,7 @@ use crate::{
     ops::dax::{Removemapping, REMOVE_BATCH},
     proto::dax::RemovemappingOne,
     vfs::{cred::Caller, SuperBlock},
-    virtiofs::Virtiofs,
+    Fuse,
 };
 use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
 
@@ -164,7 +164,7 @@ impl Dax {
     /// # Errors
     ///
     /// What REMOVEMAPPING failed with.
-    pub(super) fn reclaim_one(&self, sb: &SuperBlock<Virtiofs>) -> Result<bool> {
+    pub(super) fn reclaim_one(&self, sb: &SuperBlock<Fuse>) -> Result<bool> {
         for _ in 0..TRIES {
             let victim = self.ranges.lock().pick_victim();
             let Some((id, owner)) = victim else {

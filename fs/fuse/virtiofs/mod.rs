@@ -13,5 +13,4 @@ pub(crate) mod mount;
 pub(crate) mod registry;
 
 pub(crate) use driver::Instance;
-pub(crate) use mount::Virtiofs;
 pub(crate) use registry::Registry;

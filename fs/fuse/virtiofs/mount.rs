@@ -19,12 +19,10 @@ use crate::{
         super_block::{OptionWriter, StatFs, XattrHandlers},
         SuperBlock,
     },
+    Fuse,
 };
 use core::fmt::Write as _;
 use kernel::{prelude::*, str::CStr, sync::Arc};
-
-/// The file system.
-pub(crate) struct Virtiofs;
 
 /// What a mount of virtiofs holds: its device and the connection through it.
 pub(crate) struct Mount {
@@ -41,7 +39,7 @@ impl core::ops::Deref for Mount {
     }
 }
 
-impl FileSystem for Virtiofs {
+impl FileSystem for Fuse {
     const NAME: &'static CStr = c"virtiofs";
     const INODE_CACHE: &'static CStr = c"rust_fuse_inode";
     const MAGIC: u64 = 0x6573_5546;
