@@ -98,6 +98,7 @@ impl kernel::InPlaceModule for RustFuse {
             ),
             driver <- {
                 registry.get().publish()?;
+                registry.get().set_supers(fs.supers().clone());
                 virtio::Registration::new(module, registry.get())
             },
         })

@@ -7,6 +7,7 @@
 use super::device::Window;
 use crate::{
     bindings,
+    errno::enotconn,
     vfs::{inode::Locked, iter, to_int, FileSystem, Inode},
 };
 use core::marker::PhantomData;
@@ -115,7 +116,7 @@ impl<T: Operations> Wrap<T> {
 /// # Errors
 ///
 /// `EFAULT` when not one byte could be moved because the user's memory is not present; `EINVAL` for the lock of another
-/// inode or a file that is not reached by DAX; the rest as for the system call.
+/// inode or a file that is not reached by DAX; `ENOTCONN` when the window is gone; the rest as for the system call.
 pub(crate) fn transfer<T: Operations, const WRITE: bool>(
     io: &mut iter::Io<'_, T, WRITE>,
     locked: &Locked<'_, T>,
@@ -125,10 +126,12 @@ pub(crate) fn transfer<T: Operations, const WRITE: bool>(
         return Err(EINVAL);
     }
     // SAFETY: Both pointers are valid for the call, and the inode is locked. Page faults are off for this task meanwhile.
-    iter::from_len(unsafe {
+    let moved = iter::from_len(unsafe {
         bindings::rust_fuse_pagefault_disable();
         let moved = bindings::dax_iomap_rw(io.iocb(), io.iter(), &Wrap::<T>::TABLE);
         bindings::rust_fuse_pagefault_enable();
         moved
-    })
+    });
+    // What the DAX core says of a device that was killed.
+    moved.map_err(|e| if e == ENXIO { enotconn() } else { e })
 }

@@ -46,6 +46,12 @@ impl<T: FileSystem> Invalidate<'_, T> {
         self.break_with(start, end, None)
     }
 
+    /// Takes the whole file out of page tables, and nothing else: what was forgotten comes back by faults, if they succeed.
+    pub(crate) fn unmap(&mut self) {
+        // SAFETY: The inode and its mapping are valid.
+        unsafe { bindings::unmap_mapping_pages((*self.inode().as_raw()).i_mapping, 0, 0, false) };
+    }
+
     fn break_with(
         &mut self,
         start: u64,

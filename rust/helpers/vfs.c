@@ -69,6 +69,21 @@ RUST_FUSE_HELPER(void, ihold, struct inode *inode)
 	ihold(inode);
 }
 
+RUST_FUSE_HELPER(bool, sb_grab_active, struct super_block *sb)
+{
+	return atomic_inc_not_zero(&sb->s_active);
+}
+
+RUST_FUSE_HELPER(void, inode_list_lock, struct super_block *sb)
+{
+	spin_lock(&sb->s_inode_list_lock);
+}
+
+RUST_FUSE_HELPER(void, inode_list_unlock, struct super_block *sb)
+{
+	spin_unlock(&sb->s_inode_list_lock);
+}
+
 RUST_FUSE_HELPER(bool, inode_is_new, struct inode *inode)
 {
 	return inode_state_read_once(inode) & I_NEW;

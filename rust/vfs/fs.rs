@@ -7,7 +7,7 @@
 //! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
-use super::{dentry::Cached, inode, super_block, to_int, Inode, SuperBlock};
+use super::{dentry::Cached, inode, super_block, to_int, Inode, SuperBlock, Supers};
 use crate::bindings;
 use core::{
     marker::{PhantomData, PhantomPinned},
@@ -108,6 +108,7 @@ pub(crate) struct Registration<T: FileSystem> {
     cache: NonNull<bindings::kmem_cache>,
     registered: bool,
     context: Arc<T::Context>,
+    supers: Arc<Supers<T>>,
     #[pin]
     _pin: PhantomPinned,
     _fs: PhantomData<T>,
@@ -132,6 +133,7 @@ impl<T: FileSystem> Registration<T> {
             cache: super_block::create_cache::<T>()?,
             registered: false,
             context,
+            supers: Supers::new()?,
             fs <- Opaque::ffi_init(|fs: *mut bindings::file_system_type| {
                 // SAFETY: `fs` is valid for writes; all zeroes is a valid type that is not registered.
                 unsafe {
@@ -159,6 +161,11 @@ impl<T: FileSystem> Registration<T> {
     /// The cache that inodes of this type come from.
     pub(super) fn cache(&self) -> NonNull<bindings::kmem_cache> {
         self.cache
+    }
+
+    /// Its super blocks that are mounted.
+    pub(crate) fn supers(&self) -> &Arc<Supers<T>> {
+        &self.supers
     }
 
     /// The registration that a `file_system_type` belongs to.

@@ -20,12 +20,14 @@ pub(crate) mod iter;
 pub(crate) mod mapping;
 pub(crate) mod page;
 pub(crate) mod super_block;
+pub(crate) mod supers;
 pub(crate) mod time;
 pub(crate) mod xattr;
 
 pub(crate) use fs::{FileSystem, Registration};
 pub(crate) use inode::Inode;
 pub(crate) use super_block::SuperBlock;
+pub(crate) use supers::Supers;
 
 use kernel::prelude::*;
 

@@ -172,7 +172,11 @@ pub(super) unsafe fn fill<T: FileSystem>(
         (*sb).s_root = dentry;
         (*sb).s_flags |= bindings::RUST_FUSE_SB_ACTIVE;
     }
-    Ok(())
+    // SAFETY: The super block's type is the member of a registration that outlives it; `kill_sb` takes it off.
+    unsafe {
+        let supers = Registration::<T>::of((*sb).s_type).supers();
+        supers.add(SuperBlock::from_raw(sb))
+    }
 }
 
 /// Ends a super block.
@@ -184,6 +188,7 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
     // SAFETY: Called once, with the super block still valid; afterwards no inode is left that would use the private data.
     unsafe {
         let info = (*sb).s_fs_info;
+        Registration::<T>::of((*sb).s_type).supers().remove(sb);
         bindings::kill_anon_super(sb);
         // Lockless walks may still be in `permission` or `d_revalidate`.
         kernel::bindings::synchronize_rcu();

@@ -4,7 +4,7 @@
 //!
 //! Source: virtio specification, section "File System Device".
 
-use super::{channel::Channel, registry::Shown, Registry};
+use super::{channel::Channel, registry::Shown, unplug, Registry};
 use crate::{
     dax::stats::Stats,
     dax_core::device::Window,
@@ -110,10 +110,11 @@ impl Driver for VirtioFs {
 
     fn remove(dev: &Device<Core<'_>>, data: &Bound) {
         data.registry.remove(&data.instance);
+        // As long as the window still shows what it showed.
+        let mounted = unplug::close_window(&data.registry, &data.instance);
         data.instance.channel.shutdown(dev);
-        if let Some(window) = data.instance.window() {
-            window.kill();
-        }
+        // Ends the mount if it was unmounted meanwhile; nothing it asks for is waited for any more.
+        drop(mounted);
     }
 }
 

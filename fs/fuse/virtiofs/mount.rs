@@ -39,6 +39,13 @@ impl core::ops::Deref for Mount {
     }
 }
 
+impl Mount {
+    /// Whether it is served by this device.
+    pub(super) fn is_of(&self, instance: &super::Instance) -> bool {
+        core::ptr::eq(&*self.instance, instance)
+    }
+}
+
 impl FileSystem for Fuse {
     const NAME: &'static CStr = c"virtiofs";
     const INODE_CACHE: &'static CStr = c"rust_fuse_inode";

@@ -57,7 +57,7 @@ impl<T: FileSystem> Ref<T> {
     /// # Safety
     ///
     /// `inode` belongs to `T`, and one count of it goes over.
-    unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Self {
+    pub(super) unsafe fn from_raw(inode: NonNull<bindings::inode>) -> Self {
         // INVARIANT: By the caller's promise.
         Self(inode.cast())
     }

@@ -4,6 +4,10 @@
  *   mount TAG DIR [OPTIONS]   mount(2) of type virtiofs; TAG "(null)" passes no source
  *   call stat|open|read|write|readdir|create|mkdir PATH   one operation (read and write use one page)
  *   mmap PATH                 reads the first byte through a shared mapping
+ *   hold PATH HOW GO          maps the first 2 MiB of a file, touches all, says "ready", and when the file GO is there tells how
+ *                             each access ends: load, store, read(2), write(2). HOW: pages, huge, private (with a copy of the
+ *                             first page, whose load is told before the others), pinned (the first page is in a pipe),
+ *                             storm (loads until one fails; only that is told)
  *   pci-shm SYSFS-DIR ID      address and length of shared memory region ID, from the PCI device's own capability
  * Prints "ok" (with a value where there is one) or the errno's name; a fatal signal's name for mmap.
  */
@@ -19,7 +23,10 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define RANGE (2UL << 20)
 
 static int report(int failed)
 {
@@ -102,6 +109,66 @@ static int map_read(const char *path)
 	return report(0);
 }
 
+/* How touching this byte ends. */
+static const char *touch(volatile char *p, int store)
+{
+	static char name[16];
+	int sig = sigsetjmp(fault, 1);
+
+	if (sig) {
+		snprintf(name, sizeof(name), "SIG%s", sigabbrev_np(sig));
+		return name;
+	}
+	if (store)
+		*p = 's';
+	else
+		(void)*p;
+	return "ok";
+}
+
+static int hold(const char *path, const char *how, const char *go)
+{
+	int fd = open(path, O_RDWR), private = !strcmp(how, "private"), pipes[2];
+	char *room, *p, buf[16] = "";
+	struct iovec page;
+	size_t off;
+
+	room = mmap(NULL, 2 * RANGE + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (fd < 0 || room == MAP_FAILED)
+		return report(1);
+	p = (char *)(((uintptr_t)room + RANGE - 1) & ~(RANGE - 1)) + (strcmp(how, "huge") ? 4096 : 0);
+	p = mmap(p, RANGE, PROT_READ | PROT_WRITE, MAP_FIXED | (private ? MAP_PRIVATE : MAP_SHARED), fd, 0);
+	if (p == MAP_FAILED)
+		return report(1);
+	for (off = 0; off < RANGE; off += 4096)
+		(void)*(volatile char *)(p + off);
+	p[1] = 'w';
+	if (!strcmp(how, "pinned")) {
+		page = (struct iovec){ p, 4096 };
+		if (pipe(pipes) || vmsplice(pipes[1], &page, 1, 0) != 4096)
+			return report(1);
+	}
+	signal(SIGBUS, on_fault);
+	signal(SIGSEGV, on_fault);
+	printf("ready\n");
+	fflush(stdout);
+	if (!strcmp(how, "storm")) {
+		for (off = 0; !strcmp(touch(p + off, off & 4096), "ok"); off = (off + 4096) % RANGE)
+			madvise(p + off / 65536 * 65536, 65536, MADV_DONTNEED);
+		printf("%s\n", touch(p + off, 0));
+		return 0;
+	}
+	while (access(go, F_OK))
+		usleep(10000);
+	if (private)
+		printf("%s ", touch(p, 0));
+	printf("%s ", touch(p + RANGE - 4096, 0));
+	printf("%s ", touch(p + RANGE - 8192, 1));
+	printf("%s ", pread(fd, buf, 8, 8192) < 0 ? strerrorname_np(errno) : "ok");
+	printf("%s\n", pwrite(fd, "new", 3, 8192) < 0 ? strerrorname_np(errno) : "ok");
+	return 0;
+}
+
 /* One line per BAR in "resource": start end flags. */
 static uint64_t bar_start(const char *dir, int bar)
 {
@@ -160,8 +227,10 @@ int main(int argc, char **argv)
 		return call(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "mmap"))
 		return map_read(argv[2]);
+	if (argc == 5 && !strcmp(argv[1], "hold"))
+		return hold(argv[2], argv[3], argv[4]);
 	if (argc == 4 && !strcmp(argv[1], "pci-shm"))
 		return pci_shm(argv[2], atoi(argv[3]));
-	fprintf(stderr, "usage: vtool mount|call|mmap|pci-shm ...\n");
+	fprintf(stderr, "usage: vtool mount|call|mmap|hold|pci-shm ...\n");
 	return 2;
 }

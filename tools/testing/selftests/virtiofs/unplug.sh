@@ -1,0 +1,170 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A device goes while it is mounted with DAX, with and without live mappings: who touches one gets SIGBUS, system calls
+# ENOTCONN; unmounting and unloading work, and so does the device when it is back.
+. "$(dirname "$0")/lib.sh"
+begin
+daxfsd_only "window"
+has_tag dax || skip_all "no device with a window"
+[ "$MODULE" = c ] &&
+	skip_all "known difference: the C client's unmount oopses after the device has gone, and its window stays in page tables (G-15)"
+m=$dir/m
+
+# gone TAG, back TAG: by the driver; pulled and found again: the PCI device as a whole.
+gone() {
+	dev=$(virtio_of "$1") || return
+	driver=$(realpath "/sys/bus/virtio/devices/$dev/driver")
+	echo "$dev" >"$driver/unbind"
+}
+back() { echo "$dev" >"$driver/bind"; }
+pulled() {
+	dev=$(virtio_of "$1") || return
+	echo 1 >"$(realpath "/sys/bus/virtio/devices/$dev/..")/remove"
+}
+found() { echo 1 >/sys/bus/pci/rescan; }
+
+# hold NAME HOW: a process with a mapping of the file; it is ready when this returns.
+hold() {
+	$vtool hold "$m/file" "$2" "$dir/go" >"$dir/out.$1" 2>&1 &
+	eval "pid_$1=$!"
+	for i in $(seq 100); do
+		grep -q ready "$dir/out.$1" && return
+		sleep 0.1
+	done
+	echo "# $1 is not ready: $(cat "$dir/out.$1")"
+	return 1
+}
+
+# ended NAME EXPECTED: what it says of its accesses, within 10 s.
+ended() {
+	eval "pid=\$pid_$1"
+	for i in $(seq 100); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -9 "$pid" 2>/dev/null && echo "# $1 did not end"
+	wait "$pid"
+	same "$1" "$2" "$(tail -n 1 "$dir/out.$1" | sed 's/ *$//')"
+}
+
+start() {
+	rm -f "$dir/go" "$dir"/out.*
+	ctl host dax 'rm -f file other; head -c 8388608 /dev/zero >file; head -c 8388608 /dev/zero >other' >/dev/null
+	mount_tag dax "$m" dax=always
+}
+
+# try NAME CASE...: one case; where it fails, what it left behind is put in order for the next.
+try() {
+	failed=$KTAP_CNT_FAIL
+	check "$@"
+	[ "$KTAP_CNT_FAIL" = "$failed" ] && return
+	touch "$dir/go"
+	end_held
+	umount_all
+	[ -n "$(virtio_of dax 2>/dev/null)" ] && return
+	back 2>/dev/null
+	[ "$TRANSPORT" != pci ] || found
+}
+end_held() {
+	for name in a b c; do
+		eval "pid=\$pid_$name"
+		[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+	done
+	wait
+}
+
+# works: the device is used as if nothing had been.
+works() {
+	mount_tag dax "$m" dax=always || return
+	reset dax
+	echo again >"$m/new" && [ "$($vtool mmap "$m/new")" = ok ] && maps=$(counter dax SETUPMAPPING)
+	umount "$m" && at_least "SETUPMAPPING afterwards" 1 "$maps" && rm -f "$dir/go"
+}
+
+idle() {
+	start && cat "$m/file" >/dev/null && "$1" dax || return
+	same "stat" ENOTCONN "$($vtool call stat "$m/other")" && same "create" ENOTCONN "$($vtool call create "$m/c")" &&
+		umount "$m" && "$2" && works
+}
+try "unbound while idle" idle gone back
+
+BAD="SIGBUS SIGBUS ENOTCONN ENOTCONN"
+mapped() {
+	start && hold a pages && hold b huge && hold c private && "$1" dax || return
+	touch "$dir/go"
+	ended a "$BAD" && ended b "$BAD" && ended c "ok $BAD" || return
+	umount "$m" && "$2" && works
+}
+try "unbound with mappings: pages, huge, private" mapped gone back
+
+# Processes that fault all the while.
+storm() {
+	start && hold a storm && hold b storm && hold c storm || return
+	cat "$m/other" "$m/other" "$m/other" >/dev/null 2>&1 &
+	reader=$!
+	"$1" dax || return
+	ended a SIGBUS && ended b SIGBUS && ended c SIGBUS || return
+	wait $reader
+	umount "$m" && "$2" && works
+}
+try "unbound while processes fault" storm gone back
+
+# A page is in a pipe: who has it keeps it, and the unmount waits until it is given up.
+pinned() {
+	start && hold a pinned && hold b pages && "$1" dax || return
+	umount -l "$m"
+	touch "$dir/go"
+	ended b "$BAD" && ended a "$BAD" && "$2" && works
+}
+try "unbound with a pinned page" pinned gone back
+
+# Unmounted already; only mappings keep the mount. The device's going may then be what ends it.
+detached() {
+	start && hold a pages && hold b huge && umount -l "$m" && "$1" dax || return
+	touch "$dir/go"
+	ended a "$BAD" && ended b "$BAD" && "$2" && works
+}
+try "unbound after umount -l" detached gone back
+
+# A fault and a read wait for the device when it goes.
+waiting() {
+	start && ctl dax 'fault SETUPMAPPING 2 hang' >/dev/null || return
+	$vtool mmap "$m/file" >"$dir/out.a" &
+	a=$!
+	$vtool call read "$m/other" >"$dir/out.b" &
+	b=$!
+	for i in $(seq 50); do
+		[ "$(ctl dax hung)" = 2 ] && break
+		sleep 0.1
+	done
+	"$1" dax || return
+	wait $a
+	wait $b
+	ctl dax faults clear >/dev/null
+	ctl dax release-hung >/dev/null
+	same "a fault that waited" SIGBUS "$(cat "$dir/out.a")" && same "a read that waited" ENOTCONN "$(cat "$dir/out.b")" || return
+	umount "$m" && "$2" && works
+}
+try "unbound while the device is waited for" waiting gone back
+
+# The device comes back while the old mount is there: it is mountable, without DAX as long as the old pages are in use.
+early() {
+	start && hold a pages && gone dax && back || return
+	same "dax=always" EINVAL "$($vtool mount dax "$dir" dax=always)" && mount_tag dax "$dir/second" && cat "$dir/second/file" >/dev/null || return
+	umount "$dir/second"
+	touch "$dir/go"
+	ended a "$BAD" && umount "$m" && gone dax && back && works
+}
+try "bound again before the unmount" early
+
+if [ "$TRANSPORT" = pci ]; then
+	try "PCI device removed while idle" idle pulled found
+	try "PCI device removed with mappings" mapped pulled found
+fi
+
+unloads() {
+	start && hold a pages && gone dax || return
+	touch "$dir/go"
+	ended a "$BAD" && umount "$m" && unload && load && works
+}
+try "rmmod without the device" unloads
