@@ -10,7 +10,7 @@
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`names`], [`mod@file`],
-//!    [`cache`] (its pages), [`space`], [`xattr`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
+//!    [`cache`] (its pages), [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -53,6 +53,8 @@ mod dir;
 mod file;
 #[deny(unsafe_code)]
 mod inode;
+#[deny(unsafe_code)]
+mod ioctl;
 #[deny(unsafe_code)]
 mod names;
 #[deny(unsafe_code)]

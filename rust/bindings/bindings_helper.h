@@ -3,6 +3,7 @@
 #include <linux/backing-dev.h>
 #include <linux/dax.h>
 #include <linux/dcache.h>
+#include <linux/fileattr.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>

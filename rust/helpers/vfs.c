@@ -395,3 +395,12 @@ RUST_FUSE_HELPER(int, readonly_mmap, struct file *file, struct vm_area_struct *v
 		vm_flags_clear(vma, VM_MAYWRITE);
 	return generic_file_readonly_mmap(file, vma);
 }
+
+RUST_FUSE_HELPER(bool, in_x32_syscall, void)
+{
+#ifdef CONFIG_X86_X32_ABI
+	return in_x32_syscall();
+#else
+	return false;
+#endif
+}

@@ -14,6 +14,7 @@ pub(crate) mod cred;
 pub(crate) mod dentry;
 pub(crate) mod dir;
 pub(crate) mod file;
+pub(crate) mod fileattr;
 pub(crate) mod fs;
 pub(crate) mod inode;
 pub(crate) mod iter;

@@ -40,6 +40,8 @@ pub(crate) enum Payload {
     None,
     /// Pages of our own.
     Pages(Pages),
+    /// Pages of our own that go to the server, and others that the answer fills.
+    Exchange(Pages, Pages),
     /// Folios of the page cache that the answer fills, adjacent and in order.
     Folios(KVec<ReadFolio>),
     /// Bytes in one piece.
@@ -55,6 +57,8 @@ pub(crate) enum Flow {
     ToServer(u32),
     /// From the server: at most this much.
     FromServer(u32),
+    /// To the server, and then from it at most the other.
+    Both(u32, u32),
 }
 
 /// A request and all it needs.
@@ -118,7 +122,7 @@ impl Request {
         let unique = pool.next_unique();
         self.session = pool.session();
         let extra = match flow {
-            Flow::ToServer(n) => n as usize,
+            Flow::ToServer(n) | Flow::Both(n, _) => n as usize,
             _ => 0,
         };
         let header = InHeader {
@@ -216,7 +220,7 @@ impl Request {
             .and_then(|b| OutHeader::read_from_bytes(b).ok())
             .ok_or(BadReply::TooShort)?;
         let payload = match self.flow {
-            Flow::FromServer(n) => n as usize,
+            Flow::FromServer(n) | Flow::Both(_, n) => n as usize,
             _ => 0,
         };
         reply::check(&header, used, self.unique, min, fixed + payload)
@@ -288,6 +292,17 @@ impl Chain for Request {
         };
         let (len, payload) = match (*flow, payload) {
             (Flow::FromServer(len), payload) => (len as usize, payload),
+            (Flow::Both(to, from), Payload::Exchange(sent, room)) => {
+                for chunk in sent.chunks(to as usize) {
+                    sg.readable(chunk)?;
+                }
+                if let Some(answer) = answer {
+                    sg.writable(answer)?;
+                }
+                return room
+                    .chunks_mut(from as usize)
+                    .try_for_each(|chunk| sg.writable(chunk));
+            }
             (flow, payload) => {
                 if let (Flow::ToServer(len), Payload::Pages(pages)) = (flow, payload) {
                     for chunk in pages.chunks(len as usize) {
@@ -301,7 +316,7 @@ impl Chain for Request {
             sg.writable(answer)?;
         }
         match payload {
-            Payload::None => Ok(()),
+            Payload::None | Payload::Exchange(..) => Ok(()),
             Payload::Pages(pages) => pages
                 .chunks_mut(len)
                 .try_for_each(|chunk| sg.writable(chunk)),

@@ -97,7 +97,8 @@ impl Conn {
             | InitFlags::PARALLEL_DIROPS
             | InitFlags::AUTO_INVAL_DATA
             | InitFlags::NO_OPEN_SUPPORT
-            | InitFlags::NO_OPENDIR_SUPPORT;
+            | InitFlags::NO_OPENDIR_SUPPORT
+            | InitFlags::HAS_IOCTL_DIR;
         if self.dax().is_some() {
             flags |= InitFlags::MAP_ALIGNMENT;
             // Only where the answer makes a difference: a server may have to look up a flag for each file.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, FALLOCATE,
-//! LSEEK, COPY_FILE_RANGE.
+//! LSEEK, COPY_FILE_RANGE, IOCTL.
 
 use super::simple_op;
 use crate::proto::{
     file::{
-        CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, LseekIn, LseekOut,
-        OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
+        CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, IoctlIn, IoctlOut,
+        LseekIn, LseekOut, OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
     },
     ids::{Fh, NodeId},
     opcode::Opcode,
@@ -75,4 +75,9 @@ simple_op! {
 simple_op! {
     /// COPY_FILE_RANGE: copies less than 4 GiB.
     CopyFileRange(CopyFileRangeIn) -> WriteOut = Opcode::COPY_FILE_RANGE;
+}
+
+simple_op! {
+    /// IOCTL: the data that goes along is the payload, and so is the data of the answer.
+    Ioctl(IoctlIn) -> IoctlOut = Opcode::IOCTL;
 }

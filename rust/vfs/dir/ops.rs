@@ -11,7 +11,7 @@ use super::{Dentry, Found, Inode, Node, Opened, Rename};
 use crate::{
     bindings,
     vfs::{
-        err_ptr, file, from_err_ptr,
+        err_ptr, file, fileattr, from_err_ptr,
         inode::{self, New},
         to_int, xattr,
     },
@@ -58,6 +58,8 @@ impl<T: Operations> Wrap<T> {
         link: Some(Self::link),
         rename: Some(Self::rename),
         listxattr: Some(xattr::Wrap::<T>::list),
+        fileattr_get: Some(fileattr::Wrap::<T>::get),
+        fileattr_set: Some(fileattr::Wrap::<T>::set),
         unlink: Some(Self::unlink),
         rmdir: Some(Self::rmdir),
         permission: Some(inode::Wrap::<T>::permission),

@@ -6,7 +6,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{set_data, take_data, File, FileSystem, Inode, Opening};
+use super::{ioctl, set_data, take_data, File, Inode, IoctlOperations, Opening};
 use crate::{
     bindings,
     vfs::{dir::Emitter, to_int},
@@ -15,7 +15,7 @@ use core::marker::PhantomData;
 use kernel::prelude::*;
 
 /// Operations on open directories.
-pub(crate) trait DirOperations: FileSystem {
+pub(crate) trait DirOperations: IoctlOperations {
     /// Opens a directory.
     fn open_dir(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
     /// Runs at the last close.
@@ -42,6 +42,8 @@ impl<T: DirOperations> DirWrap<T> {
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(Self::iterate),
         fsync: Some(Self::fsync),
+        unlocked_ioctl: Some(ioctl::Wrap::<T>::native),
+        compat_ioctl: Some(ioctl::Wrap::<T>::compat),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };

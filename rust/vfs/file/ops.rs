@@ -6,7 +6,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{set_data, take_data, File, FileSystem, Inode, Mmap, Opening};
+use super::{ioctl, set_data, take_data, File, Inode, IoctlOperations, Mmap, Opening};
 use crate::{
     bindings,
     vfs::{
@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*};
 
 /// Operations on regular files.
-pub(crate) trait Operations: FileSystem {
+pub(crate) trait Operations: IoctlOperations {
     /// Opens. `EINVAL` and every error of the server are handed to the caller.
     fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
     /// Runs at the last close.
@@ -65,6 +65,8 @@ impl<T: Operations> Wrap<T> {
         write_iter: Some(Self::write_iter),
         mmap: Some(Self::mmap),
         fsync: Some(Self::fsync),
+        unlocked_ioctl: Some(ioctl::Wrap::<T>::native),
+        compat_ioctl: Some(ioctl::Wrap::<T>::compat),
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),

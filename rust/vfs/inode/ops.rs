@@ -10,7 +10,7 @@
 use super::{Inode, New};
 use crate::{
     bindings,
-    vfs::{err_ptr, to_int, xattr},
+    vfs::{err_ptr, fileattr, to_int, xattr},
 };
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -78,7 +78,7 @@ impl Change<'_> {
 }
 
 /// Operations on inodes of every kind.
-pub(crate) trait Operations: xattr::Operations {
+pub(crate) trait Operations: xattr::Operations + fileattr::Operations {
     /// Makes sure that cached attributes are fresh enough; `force` asks for those of this moment. With `may_block` false
     /// it answers `ECHILD` where it would have to wait.
     fn refresh(inode: &Inode<Self>, force: bool, may_block: bool) -> Result;
@@ -100,6 +100,8 @@ impl<T: Operations> Wrap<T> {
         getattr: Some(Self::getattr),
         setattr: Some(Self::setattr),
         listxattr: Some(xattr::Wrap::<T>::list),
+        fileattr_get: Some(fileattr::Wrap::<T>::get),
+        fileattr_set: Some(fileattr::Wrap::<T>::set),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };

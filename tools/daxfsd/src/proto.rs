@@ -35,6 +35,8 @@ pub const OPEN_KILL_SUIDGID: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 pub const EXT_GROUPS: u32 = 32;
 
+pub const IOCTL_RETRY: u32 = 1 << 2;
+
 pub const SETUPMAPPING_FLAG_WRITE: u64 = 1 << 0;
 pub const SETUPMAPPING_FLAG_READ: u64 = 1 << 1;
 
@@ -255,6 +257,9 @@ wire! {
         max_write: u32, time_gran: u32, max_pages: u16, map_alignment: u16, flags2: u32, max_stack_depth: u32,
         request_timeout: u16, unused: [u16; 11],
     }
+    IoctlIn { fh: u64, flags: u32, cmd: u32, arg: u64, in_size: u32, out_size: u32, }
+    IoctlOut { result: i32, flags: u32, in_iovs: u32, out_iovs: u32, }
+    Fsxattr { xflags: u32, extsize: u32, nextents: u32, projid: u32, cowextsize: u32, pad: [u8; 8], }
     FallocateIn { fh: u64, offset: u64, length: u64, mode: u32, padding: u32, }
     Dirent { ino: u64, off: u64, namelen: u32, typ: u32, }
     LseekIn { fh: u64, offset: u64, whence: u32, padding: u32, }
@@ -291,6 +296,9 @@ mod tests {
         assert_eq!(size_of::<InitOut>(), 64);
         assert_eq!(size_of::<StatfsOut>(), 80);
         assert_eq!(size_of::<Dirent>(), 24);
+        assert_eq!(size_of::<IoctlIn>(), 32);
+        assert_eq!(size_of::<IoctlOut>(), 16);
+        assert_eq!(size_of::<Fsxattr>(), 28);
         assert_eq!(size_of::<SetupmappingIn>(), 40);
         assert_eq!(size_of::<RemovemappingOne>(), 16);
         assert_eq!(size_of::<CopyFileRangeIn>(), 56);

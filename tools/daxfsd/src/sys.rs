@@ -238,6 +238,12 @@ pub fn removexattr(path: &CStr, name: &CStr) -> Res<()> {
     check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) })
 }
 
+/// ioctl(2) that fills `buf` or reads it, as its number says.
+pub fn ioctl(fd: RawFd, cmd: u32, buf: &mut [u8]) -> Res<()> {
+    // SAFETY: callers pass the numbers of ioctls that touch at most the bytes of their `buf`.
+    check(unsafe { libc::ioctl(fd, cmd as libc::Ioctl, buf.as_mut_ptr()) })
+}
+
 pub fn getdents(fd: RawFd, buf: &mut [u8]) -> Res<usize> {
     // SAFETY: `buf` is valid for its length.
     check_len(

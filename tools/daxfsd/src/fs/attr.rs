@@ -27,9 +27,7 @@ impl Server {
         if inode.kind != libc::S_IFREG || !self.has(init::HAS_INODE_DAX) {
             return 0;
         }
-        let name = inode.name.lock().unwrap_or_else(|e| e.into_inner());
-        let files = self.dax_files.read().unwrap_or_else(|e| e.into_inner());
-        if files.matches(&name) {
+        if self.wants_dax(inode) {
             proto::ATTR_DAX
         } else {
             0
@@ -178,7 +176,7 @@ impl Server {
         Reply::of(&proto::StatxOut {
             attr_valid: valid.as_secs(),
             attr_valid_nsec: valid.subsec_nanos(),
-            flags: self.attr_flags(&inode),
+            flags: 0,
             spare: [0; 2],
             stat: proto::Statx {
                 mask: st.stx_mask & (libc::STATX_BASIC_STATS | libc::STATX_BTIME),

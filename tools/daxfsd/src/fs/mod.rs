@@ -9,6 +9,7 @@ mod dir;
 mod file;
 mod init;
 mod inode;
+mod ioctl;
 mod mapping;
 mod names;
 #[cfg(test)]
@@ -355,6 +356,7 @@ impl Server {
             op::RELEASE | op::RELEASEDIR => self.release(req),
             op::FSYNC | op::FSYNCDIR => self.fsync(req),
             op::SYNCFS => self.syncfs(req),
+            op::IOCTL => self.ioctl(req),
             op::FALLOCATE => self.fallocate(req),
             op::LSEEK => self.lseek(req),
             op::COPY_FILE_RANGE | op::COPY_FILE_RANGE_64 => self.copy_file_range(req),

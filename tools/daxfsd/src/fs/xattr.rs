@@ -13,7 +13,7 @@ use crate::sys::{self, Errno, Res};
 /// Largest value and largest list of names (XATTR_SIZE_MAX, XATTR_LIST_MAX).
 const MAX: usize = 65536;
 
-fn path(inode: &Inode) -> CString {
+pub(super) fn path(inode: &Inode) -> CString {
     CString::new(format!("/proc/self/fd/{}", inode.fd.as_raw_fd())).unwrap_or_default()
 }
 

@@ -56,6 +56,7 @@ row OPEN "call open" file short long $wrong
 row CREATE "call create" new short long $wrong
 row MKDIR "call mkdir" new short long $wrong
 row OPENDIR "call readdir" sub short long $wrong
+row IOCTL "call flags" file short long $wrong
 # A part of the data is a proper answer to these two.
 row READ "call read" file long $wrong
 row READDIR "call readdir" sub $wrong

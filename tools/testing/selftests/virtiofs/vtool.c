@@ -2,7 +2,7 @@
 /*
  * vtool COMMAND...: system calls with their exact errno, for the shell tests.
  *   mount TAG DIR [OPTIONS]   mount(2) of type virtiofs; TAG "(null)" passes no source
- *   call stat|open|read|write|readdir|create|mkdir PATH   one operation (read and write use one page)
+ *   call stat|open|read|write|readdir|create|mkdir|flags PATH   one operation (read and write use one page)
  *   mmap PATH                 reads the first byte through a shared mapping
  *   hold PATH HOW GO          maps the first 2 MiB of a file, touches all, says "ready", and when the file GO is there tells how
  *                             each access ends: load, store, read(2), write(2). HOW: pages, huge, private (with a copy of the
@@ -14,12 +14,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -51,7 +53,7 @@ static int call(const char *op, const char *path)
 	struct stat st;
 	struct dirent *e;
 	DIR *d;
-	int fd;
+	int fd, flags;
 
 	if (!strcmp(op, "stat"))
 		return report(stat(path, &st));
@@ -60,6 +62,10 @@ static int call(const char *op, const char *path)
 	if (!strcmp(op, "open")) {
 		fd = open(path, O_RDONLY);
 		return report(fd < 0);
+	}
+	if (!strcmp(op, "flags")) {
+		fd = open(path, O_RDONLY);
+		return report(fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags));
 	}
 	if (!strcmp(op, "create")) {
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
