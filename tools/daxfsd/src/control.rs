@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::fs::{flag_names, Server};
 use crate::glob::Files;
+use crate::proto;
 use crate::script::Script;
 
 const HELP: &str = "\
@@ -20,14 +21,30 @@ init                         what INIT has negotiated
 nofiles                      inodes, lookups and open handles that the client holds
 delay OPCODE|all MS          answer only after MS milliseconds; 0 ends it
 fault OPCODE|all COUNT KIND  answer the next COUNT requests wrongly
-                             KIND: short long length unique empty hang die errno:N
+                             KIND: short long length unique empty hang die errno:N poke:AT:N
 faults                       faults in force
 faults clear                 no more faults
 hung                         number of requests that hang
 release-hung                 answer what hangs
 dax-files all|none|PATTERN   which files get FUSE_ATTR_DAX from now on
+cache never|auto|always      how much the client may cache; best between mounts, as the next two
+enable none|FLAG,...         INIT flags to offer beyond the usual from the next mount on
+disable none|FLAG,...        INIT flags to hold back from the next mount on
+defaults                     cache, enable and disable as on the command line
 help                         this
 ";
+
+/// INIT flags by their names, joined by commas.
+fn flags(names: &str) -> Result<u64, String> {
+    if names == "none" {
+        return Ok(0);
+    }
+    names.split(',').try_fold(0, |all, name| {
+        let flag =
+            proto::init_flag_by_name(name).ok_or_else(|| format!("no INIT flag {name:?}"))?;
+        Ok(all | flag)
+    })
+}
 
 /// What the commands act on.
 #[derive(Clone)]
@@ -131,6 +148,19 @@ impl Control {
                     .write()
                     .unwrap_or_else(|e| e.into_inner()) = rule;
             }
+            ["cache", mode] => {
+                let cache = clap::ValueEnum::from_str(mode, false)?;
+                self.server.configure(|config| config.cache = cache);
+            }
+            ["enable", names] => {
+                let enable = flags(names)?;
+                self.server.configure(|config| config.enable = enable);
+            }
+            ["disable", names] => {
+                let disable = flags(names)?;
+                self.server.configure(|config| config.disable = disable);
+            }
+            ["defaults"] => self.server.configure_defaults(),
             ["help"] => out.push_str(HELP),
             _ => return Err(format!("unknown command {line:?}: try help")),
         }

@@ -212,6 +212,11 @@ impl Device {
             Some(Fault::Unique) => hdr.unique ^= 1 << 40,
             Some(Fault::Errno(e)) => hdr.error = e,
             Some(Fault::Empty) => return 0,
+            Some(Fault::Poke(at, value)) => {
+                if at + 4 <= body {
+                    writable.skip(OUT_HEADER + at).copy_in(&value.to_ne_bytes());
+                }
+            }
             Some(Fault::Hang | Fault::Die) | None => (),
         }
         if writable.copy_in(hdr.as_bytes()) < OUT_HEADER {

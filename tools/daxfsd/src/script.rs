@@ -26,6 +26,8 @@ pub enum Fault {
     Die,
     /// The buffer comes back with nothing in it.
     Empty,
+    /// Four bytes of the body, from this one on, say something else.
+    Poke(usize, u32),
 }
 
 impl Fault {
@@ -38,6 +40,10 @@ impl Fault {
             "hang" => Fault::Hang,
             "die" => Fault::Die,
             "empty" => Fault::Empty,
+            _ if s.starts_with("poke:") => {
+                let (at, value) = s.strip_prefix("poke:")?.split_once(':')?;
+                Fault::Poke(at.parse().ok()?, value.parse().ok()?)
+            }
             _ => Fault::Errno(s.strip_prefix("errno:")?.parse().ok()?),
         })
     }
@@ -191,6 +197,9 @@ mod tests {
         assert_eq!(s.fault(op::READ), Some(Fault::Short));
         assert_eq!(s.fault(op::READ), Some(Fault::Short));
         assert_eq!(s.fault(op::READ), None);
+        s.add_fault("READ", "1", "poke:16:4294967295").unwrap();
+        assert_eq!(s.fault(op::READ), Some(Fault::Poke(16, u32::MAX)));
+        assert!(s.add_fault("READ", "1", "poke:16").is_err());
         assert!(s.add_fault("READ", "0", "short").is_err());
         assert!(s.add_fault("NOPE", "1", "short").is_err());
         assert!(s.add_fault("READ", "1", "errno:x").is_err());

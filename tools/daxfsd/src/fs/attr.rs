@@ -59,7 +59,7 @@ impl Server {
     }
 
     fn attr_reply(&self, inode: &Inode, pass: &Pass) -> Res<Reply> {
-        let valid = self.config.cache.timeout();
+        let valid = self.config().cache.timeout();
         Reply::of(&proto::AttrOut {
             attr_valid: valid.as_secs(),
             attr_valid_nsec: valid.subsec_nanos(),
@@ -172,7 +172,7 @@ impl Server {
             tv_nsec: t.tv_nsec,
             reserved: 0,
         };
-        let valid = self.config.cache.timeout();
+        let valid = self.config().cache.timeout();
         Reply::of(&proto::StatxOut {
             attr_valid: valid.as_secs(),
             attr_valid_nsec: valid.subsec_nanos(),

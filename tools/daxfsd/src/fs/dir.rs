@@ -47,7 +47,7 @@ impl Server {
         let inode = self.node(req, req.hdr.nodeid)?;
         let fd = self.reopen(&inode, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let fh = self.add_handle(fd, inode.nodeid, true);
-        let open_flags = match self.config.cache {
+        let open_flags = match self.config().cache {
             Cache::Always => proto::FOPEN_CACHE_DIR | proto::FOPEN_KEEP_CACHE,
             _ => 0,
         };

@@ -23,7 +23,7 @@ impl Server {
     }
 
     pub(super) fn open_reply_flags(&self) -> u32 {
-        match self.config.cache {
+        match self.config().cache {
             Cache::Never => proto::FOPEN_DIRECT_IO,
             Cache::Auto => 0,
             Cache::Always => proto::FOPEN_KEEP_CACHE,

@@ -35,7 +35,7 @@ impl Server {
             | INIT_EXT
             | SETXATTR_EXT
             | CREATE_SUPP_GROUP;
-        match self.config.cache {
+        match self.config().cache {
             Cache::Never => want |= DIRECT_IO_ALLOW_MMAP,
             Cache::Auto => want |= AUTO_INVAL_DATA,
             Cache::Always => want |= CACHE_SYMLINKS,
@@ -43,7 +43,8 @@ impl Server {
         if self.window.size() > 0 {
             want |= MAP_ALIGNMENT | HAS_INODE_DAX;
         }
-        (want | self.config.enable) & !self.config.disable
+        let config = self.config();
+        (want | config.enable) & !config.disable
     }
 
     pub(super) fn init(&self, req: &Request) -> Res<Reply> {
@@ -81,7 +82,7 @@ impl Server {
         out.time_gran = 1;
         out.max_pages = (MAX_IO / 4096) as u16;
         if agreed & MAP_ALIGNMENT != 0 {
-            out.map_alignment = self.config.map_alignment;
+            out.map_alignment = self.config().map_alignment;
         }
         let negotiated = Negotiated {
             minor: out.minor,

@@ -57,7 +57,8 @@ impl Cache {
     }
 }
 
-/// What the command line decides.
+/// What the command line decides; what can be changed later is in force from the next mount on.
+#[derive(Clone, Copy)]
 pub struct Config {
     pub cache: Cache,
     /// INIT flags to offer beyond the usual, and to hold back.
@@ -183,7 +184,9 @@ pub struct Handle {
 
 /// The server with everything that the client holds of it.
 pub struct Server {
-    config: Config,
+    config: Mutex<Config>,
+    /// As the command line said.
+    defaults: Config,
     pub counters: Arc<Counters>,
     pub window: Window,
     pub dax_files: RwLock<Files>,
@@ -216,7 +219,8 @@ impl Server {
             0,
         )?;
         Ok(Server {
-            config,
+            config: Mutex::new(config),
+            defaults: config,
             counters,
             window,
             dax_files: RwLock::new(files),
@@ -227,6 +231,21 @@ impl Server {
             flags: AtomicU64::new(0),
             init: Mutex::new(None),
         })
+    }
+
+    /// The settings in force.
+    fn config(&self) -> Config {
+        *self.config.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Changes settings.
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config.lock().unwrap_or_else(|e| e.into_inner()));
+    }
+
+    /// Goes back to the settings of the command line.
+    pub fn configure_defaults(&self) {
+        self.configure(|config| *config = self.defaults);
     }
 
     /// An INIT flag was negotiated.

@@ -54,7 +54,7 @@ impl Server {
                 return Err(e);
             }
         };
-        let valid = self.config.cache.timeout();
+        let valid = self.config().cache.timeout();
         Ok(proto::EntryOut {
             nodeid: inode.nodeid,
             generation: 0,

@@ -25,6 +25,7 @@ begin() {
 	fi
 	[ "$SERVER" = virtiofsd ] || for t in $TAGS; do
 		ctl "$t" faults clear >/dev/null
+		ctl "$t" defaults >/dev/null
 	done
 }
 
