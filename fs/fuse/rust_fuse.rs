@@ -9,8 +9,9 @@
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`mod@inode`], [`attr`], [`dir`], [`names`], [`mod@file`],
-//!    [`cache`] (its pages), [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
+//!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`dir`], [`names`],
+//!    [`mod@file`], [`cache`] (its pages), [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
+//!    mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -64,6 +65,8 @@ pub mod proto;
 #[deny(unsafe_code)]
 mod space;
 #[deny(unsafe_code)]
+mod super_block;
+#[deny(unsafe_code)]
 mod virtiofs;
 #[deny(unsafe_code)]
 mod xattr;
@@ -84,23 +87,26 @@ pub(crate) struct Fuse;
 #[pin_data]
 struct RustFuse {
     #[pin]
-    fs: vfs::Registration<Fuse>,
+    virtiofs: vfs::Registration<virtiofs::mount::VirtioFs>,
     #[pin]
     driver: virtio::Registration<virtiofs::driver::VirtioFs>,
     registry: virtiofs::registry::Owner,
+    common: Arc<vfs::Common<Fuse>>,
 }
 
 impl kernel::InPlaceModule for RustFuse {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            common: vfs::Common::new()?,
             registry: virtiofs::registry::Owner::new()?,
-            fs <- vfs::Registration::new(
+            virtiofs <- vfs::Registration::new(
                 module,
+                common.clone(),
                 Arc::new(virtiofs::mount::ContextData(registry.get()), GFP_KERNEL)?,
             ),
             driver <- {
                 registry.get().publish()?;
-                registry.get().set_supers(fs.supers().clone());
+                registry.get().set_supers(common.supers().clone());
                 virtio::Registration::new(module, registry.get())
             },
         })

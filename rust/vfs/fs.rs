@@ -9,10 +9,7 @@
 
 use super::{dentry::Cached, inode, super_block, to_int, Inode, SuperBlock, Supers};
 use crate::bindings;
-use core::{
-    marker::{PhantomData, PhantomPinned},
-    ptr::NonNull,
-};
+use core::{marker::PhantomPinned, ptr::NonNull};
 use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
 
 /// One `key[=value]` of a mount call.
@@ -31,46 +28,19 @@ pub(crate) enum Parsed {
     Unknown,
 }
 
-/// A file system.
+/// A file system: what its super blocks, inodes and open files are typed by.
 pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
-    /// What stands in `/proc/filesystems`.
-    const NAME: &'static CStr;
     /// Name of the slab cache of its inodes.
     const INODE_CACHE: &'static CStr;
-    /// `FS_*` flags.
-    const FLAGS: u32 = 0;
     /// `statfs` type.
     const MAGIC: u64;
 
-    /// What all its mounts share.
-    type Context: Send + Sync + 'static;
-    /// Options while they are collected.
-    type Options: Default + Send + 'static;
     /// What a super block holds.
     type Super: Send + Sync + 'static;
     /// What an inode holds. It is dropped from an RCU callback and must not sleep then.
     type Inode: Send + Sync + 'static;
     /// What an open file holds.
     type File: Send + Sync + 'static;
-
-    /// Takes one option. An error ends the mount call with it.
-    fn parse_param(options: &mut Self::Options, param: &Param<'_>) -> Result<Parsed>;
-
-    /// Finds what `source` names and makes a candidate for a super block of it.
-    fn prepare(
-        context: &Self::Context,
-        options: &Self::Options,
-        source: Option<&CStr>,
-    ) -> Result<Arc<Self::Super>>;
-
-    /// Whether a live super block already serves what the candidate would; it is then shared. Must not sleep.
-    fn same(existing: &Self::Super, candidate: &Self::Super) -> bool;
-
-    /// Fills a new super block and returns its root inode.
-    fn fill_super(sb: &SuperBlock<Self>, options: &Self::Options) -> Result<inode::Ref<Self>>;
-
-    /// Takes options for a super block that is in use. An error refuses the remount.
-    fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options) -> Result;
 
     /// Runs at the end of an unmount, when every inode is gone.
     fn put_super(data: &Self::Super);
@@ -100,65 +70,67 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     fn show_options(data: &Self::Super, out: &mut super_block::OptionWriter<'_>) -> Result;
 }
 
-/// A registered file system type. Dropping it unregisters the type.
-#[pin_data(PinnedDrop)]
-pub(crate) struct Registration<T: FileSystem> {
-    #[pin]
-    fs: Opaque<bindings::file_system_type>,
-    cache: NonNull<bindings::kmem_cache>,
-    registered: bool,
-    context: Arc<T::Context>,
-    supers: Arc<Supers<T>>,
-    #[pin]
-    _pin: PhantomPinned,
-    _fs: PhantomData<T>,
+/// A file system type: one way to mount a [`FileSystem`], with a name and options of its own.
+pub(crate) trait Type: Sized + 'static {
+    /// What is mounted.
+    type Fs: FileSystem;
+
+    /// What stands in `/proc/filesystems`.
+    const NAME: &'static CStr;
+    /// `FS_*` flags.
+    const FLAGS: u32 = 0;
+
+    /// What all its mounts share.
+    type Context: Send + Sync + 'static;
+    /// Options while they are collected.
+    type Options: Default + Send + 'static;
+
+    /// Takes one option. An error ends the mount call with it.
+    fn parse_param(options: &mut Self::Options, param: &Param<'_>) -> Result<Parsed>;
+
+    /// Finds what `source` names and makes a candidate for a super block of it.
+    fn prepare(
+        context: &Self::Context,
+        options: &Self::Options,
+        source: Option<&CStr>,
+    ) -> Result<Arc<<Self::Fs as FileSystem>::Super>>;
+
+    /// Whether a live super block already serves what the candidate would; it is then shared. Must not sleep.
+    fn same(
+        existing: &<Self::Fs as FileSystem>::Super,
+        candidate: &<Self::Fs as FileSystem>::Super,
+    ) -> bool;
+
+    /// Fills a new super block and returns its root inode.
+    fn fill_super(
+        sb: &SuperBlock<Self::Fs>,
+        options: &Self::Options,
+    ) -> Result<inode::Ref<Self::Fs>>;
+
+    /// Takes options for a super block that is in use. An error refuses the remount.
+    fn reconfigure(sb: &SuperBlock<Self::Fs>, options: &Self::Options) -> Result;
 }
 
-// SAFETY: The type is only reached through functions that may be called from every thread.
-unsafe impl<T: FileSystem> Send for Registration<T> {}
-// SAFETY: As above; `&Registration` offers nothing that changes it.
-unsafe impl<T: FileSystem> Sync for Registration<T> {}
+/// What all types of one file system have in common: the memory of its inodes, and what is mounted.
+pub(crate) struct Common<T: FileSystem> {
+    cache: NonNull<bindings::kmem_cache>,
+    supers: Arc<Supers<T>>,
+}
 
-impl<T: FileSystem> Registration<T> {
-    /// Registers the type.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` when the name is taken, as it is while the C module of that name is loaded. `ENOMEM`.
-    pub(crate) fn new(
-        module: &'static ThisModule,
-        context: Arc<T::Context>,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            cache: super_block::create_cache::<T>()?,
-            registered: false,
-            context,
-            supers: Supers::new()?,
-            fs <- Opaque::ffi_init(|fs: *mut bindings::file_system_type| {
-                // SAFETY: `fs` is valid for writes; all zeroes is a valid type that is not registered.
-                unsafe {
-                    fs.write(pin_init::zeroed());
-                    (*fs).owner = module.as_ptr().cast();
-                    (*fs).name = T::NAME.as_char_ptr();
-                    (*fs).fs_flags = T::FLAGS as c_int;
-                    (*fs).init_fs_context = Some(init_fs_context::<T>);
-                    (*fs).kill_sb = Some(super_block::kill_sb::<T>);
-                }
-            }),
-            _pin: PhantomPinned,
-            _fs: PhantomData,
-        })
-        .pin_chain(|this: Pin<&mut Self>| {
-            // SAFETY: Nothing is moved out; only a flag is set.
-            let this = unsafe { this.get_unchecked_mut() };
-            // SAFETY: The type is initialised, pinned, and unregistered before it goes away.
-            kernel::error::to_result(unsafe { bindings::register_filesystem(this.fs.get()) })?;
-            this.registered = true;
-            Ok(())
-        })
+// SAFETY: A slab cache may be used and destroyed by every thread.
+unsafe impl<T: FileSystem> Send for Common<T> {}
+// SAFETY: As above.
+unsafe impl<T: FileSystem> Sync for Common<T> {}
+
+impl<T: FileSystem> Common<T> {
+    /// Makes the slab cache. Once for each file system.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let supers = Supers::new()?;
+        let cache = super_block::create_cache::<T>()?;
+        Ok(Arc::new(Self { cache, supers }, GFP_KERNEL)?)
     }
 
-    /// The cache that inodes of this type come from.
+    /// The cache that its inodes come from.
     pub(super) fn cache(&self) -> NonNull<bindings::kmem_cache> {
         self.cache
     }
@@ -168,25 +140,20 @@ impl<T: FileSystem> Registration<T> {
         &self.supers
     }
 
-    /// The registration that a `file_system_type` belongs to.
+    /// What belongs to a `file_system_type`.
     ///
     /// # Safety
     ///
-    /// `fs` must be the member of a live `Registration<T>`.
+    /// `fs` must be that of a live [`Registration`] of a type of `T`.
     pub(super) unsafe fn of<'a>(fs: *mut bindings::file_system_type) -> &'a Self {
-        // SAFETY: By the caller's promise; `Opaque` is transparent.
-        unsafe { &*kernel::container_of!(Opaque::cast_from(fs), Self, fs) }
+        // SAFETY: By the caller's promise it is in a `Head`; `Opaque` is transparent.
+        unsafe { &(*kernel::container_of!(Opaque::cast_from(fs), Head<T>, fs)).common }
     }
 }
 
-#[pinned_drop]
-impl<T: FileSystem> PinnedDrop for Registration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        if self.registered {
-            // SAFETY: It was registered. The module is not in use, so no super block of this type is left.
-            let _ = unsafe { bindings::unregister_filesystem(self.fs.get()) };
-        }
-        // SAFETY: Inodes are freed by RCU callbacks; once those ran, the cache is empty.
+impl<T: FileSystem> Drop for Common<T> {
+    fn drop(&mut self) {
+        // SAFETY: Inodes are freed by RCU callbacks; once those ran, the cache is empty, as no registration is left.
         unsafe {
             bindings::rust_fuse_rcu_barrier();
             bindings::rust_fuse_kmem_cache_destroy(self.cache.as_ptr());
@@ -194,12 +161,98 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
     }
 }
 
-/// A mount call under way.
-struct Context<T: FileSystem> {
-    options: T::Options,
+/// The part of a registration that does not depend on how the file system is mounted.
+#[pin_data]
+struct Head<T: FileSystem> {
+    #[pin]
+    fs: Opaque<bindings::file_system_type>,
+    common: Arc<Common<T>>,
 }
 
-impl<T: FileSystem> Context<T> {
+/// A registered file system type. Dropping it unregisters the type.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<M: Type> {
+    #[pin]
+    head: Head<M::Fs>,
+    registered: bool,
+    context: Arc<M::Context>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The type is only reached through functions that may be called from every thread.
+unsafe impl<M: Type> Send for Registration<M> {}
+// SAFETY: As above; `&Registration` offers nothing that changes it.
+unsafe impl<M: Type> Sync for Registration<M> {}
+
+impl<M: Type> Registration<M> {
+    /// Registers the type.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the name is taken, as it is while the C module of that name is loaded.
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        common: Arc<Common<M::Fs>>,
+        context: Arc<M::Context>,
+    ) -> impl PinInit<Self, Error> {
+        let fs = Opaque::ffi_init(move |fs: *mut bindings::file_system_type| {
+            // SAFETY: `fs` is valid for writes; all zeroes is a valid type that is not registered.
+            unsafe {
+                fs.write(pin_init::zeroed());
+                (*fs).owner = module.as_ptr().cast();
+                (*fs).name = M::NAME.as_char_ptr();
+                (*fs).fs_flags = M::FLAGS as c_int;
+                (*fs).init_fs_context = Some(init_fs_context::<M>);
+                (*fs).kill_sb = Some(super_block::kill_sb::<M::Fs>);
+            }
+        });
+        try_pin_init!(Self {
+            head <- pin_init!(Head { fs <- fs, common }),
+            registered: false,
+            context,
+            _pin: PhantomPinned,
+        })
+        .pin_chain(|this: Pin<&mut Self>| {
+            // SAFETY: Nothing is moved out; only a flag is set.
+            let this = unsafe { this.get_unchecked_mut() };
+            // SAFETY: The type is initialised, pinned, and unregistered before it goes away.
+            kernel::error::to_result(unsafe { bindings::register_filesystem(this.head.fs.get()) })?;
+            this.registered = true;
+            Ok(())
+        })
+    }
+
+    /// The registration that a `file_system_type` belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `fs` must be the member of a live `Registration<M>`.
+    unsafe fn of<'a>(fs: *mut bindings::file_system_type) -> &'a Self {
+        // SAFETY: By the caller's promise; `Opaque` is transparent.
+        unsafe {
+            let head = kernel::container_of!(Opaque::cast_from(fs), Head<M::Fs>, fs);
+            &*kernel::container_of!(head, Self, head)
+        }
+    }
+}
+
+#[pinned_drop]
+impl<M: Type> PinnedDrop for Registration<M> {
+    fn drop(self: Pin<&mut Self>) {
+        if self.registered {
+            // SAFETY: It was registered. The module is not in use, so no super block of this type is left.
+            let _ = unsafe { bindings::unregister_filesystem(self.head.fs.get()) };
+        }
+    }
+}
+
+/// A mount call under way.
+struct Context<M: Type> {
+    options: M::Options,
+}
+
+impl<M: Type> Context<M> {
     const OPS: &'static bindings::fs_context_operations = &bindings::fs_context_operations {
         free: Some(Self::free),
         dup: None,
@@ -229,7 +282,9 @@ impl<T: FileSystem> Context<T> {
             }
             let candidate = core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut());
             if !candidate.is_null() {
-                drop(Arc::<T::Super>::from_raw(candidate.cast()));
+                drop(Arc::<<M::Fs as FileSystem>::Super>::from_raw(
+                    candidate.cast(),
+                ));
             }
         }
     }
@@ -252,7 +307,7 @@ impl<T: FileSystem> Context<T> {
                 (string && !s.is_null()).then(|| CStr::from_char_ptr(s)),
             )
         };
-        match T::parse_param(&mut this.options, &Param { key, value }) {
+        match M::parse_param(&mut this.options, &Param { key, value }) {
             Ok(Parsed::Taken) => 0,
             Ok(Parsed::Unknown) => kernel::error::code::ENOPARAM.to_errno(),
             Err(e) => e.to_errno(),
@@ -279,26 +334,26 @@ impl<T: FileSystem> Context<T> {
             (!s.is_null()).then(|| CStr::from_char_ptr(s))
         };
         // SAFETY: The context's type is the member of a registration that outlives the mount call.
-        let registration = unsafe { Registration::<T>::of((*fc).fs_type) };
-        let candidate = T::prepare(&registration.context, &this.options, source)?;
+        let registration = unsafe { Registration::<M>::of((*fc).fs_type) };
+        let candidate = M::prepare(&registration.context, &this.options, source)?;
         // SAFETY: `free` or the super block takes the reference back.
         unsafe { (*fc).s_fs_info = Arc::into_raw(candidate).cast_mut().cast() };
         // SAFETY: The context is valid; both callbacks fit its type.
         let sb = super::from_err_ptr(unsafe {
             bindings::sget_fc(
                 fc,
-                Some(super_block::test::<T>),
+                Some(super_block::test::<M>),
                 Some(bindings::set_anon_super_fc),
             )
         })?;
         // SAFETY: `sget_fc` returned a referenced super block with `s_umount` held for writing.
         unsafe {
             if (*sb).s_root.is_null() {
-                if let Err(e) = super_block::fill::<T>(sb, &this.options) {
+                if let Err(e) = super_block::fill::<M>(sb, &this.options) {
                     bindings::deactivate_locked_super(sb);
                     return Err(e);
                 }
-            } else if let Err(e) = T::reconfigure(SuperBlock::from_raw(sb), &this.options) {
+            } else if let Err(e) = M::reconfigure(SuperBlock::from_raw(sb), &this.options) {
                 bindings::deactivate_locked_super(sb);
                 return Err(e);
             }
@@ -309,7 +364,7 @@ impl<T: FileSystem> Context<T> {
 
     /// # Safety
     ///
-    /// For the VFS only: `fc` was set up by `init_fs_context`, is locked, and has the root of a super block of `T`, whose `s_umount` is
+    /// For the VFS only: `fc` was set up by `init_fs_context`, is locked, and has the root of a super block of `M::Fs`, whose `s_umount` is
     /// held.
     unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: A context for reconfiguring has the root of a super block of this type.
@@ -319,7 +374,7 @@ impl<T: FileSystem> Context<T> {
             if (*fc).sb_flags as usize & bindings::RUST_FUSE_SB_MANDLOCK != 0 {
                 Err(EINVAL)
             } else {
-                T::reconfigure(SuperBlock::from_raw(sb), &Self::get(fc).options)
+                M::reconfigure(SuperBlock::from_raw(sb), &Self::get(fc).options)
             }
         })
     }
@@ -327,11 +382,11 @@ impl<T: FileSystem> Context<T> {
 
 /// # Safety
 ///
-/// For the VFS only: `fc` is new, and its type is the member of a [`Registration<T>`].
-unsafe extern "C" fn init_fs_context<T: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
+/// For the VFS only: `fc` is new, and its type is the member of a [`Registration<M>`].
+unsafe extern "C" fn init_fs_context<M: Type>(fc: *mut bindings::fs_context) -> c_int {
     let context = KBox::new(
-        Context::<T> {
-            options: T::Options::default(),
+        Context::<M> {
+            options: M::Options::default(),
         },
         GFP_KERNEL,
     );
@@ -340,7 +395,7 @@ unsafe extern "C" fn init_fs_context<T: FileSystem>(fc: *mut bindings::fs_contex
             // SAFETY: `fc` is ours to fill; `free` takes the box back.
             unsafe {
                 (*fc).fs_private = KBox::into_raw(context).cast();
-                (*fc).ops = Context::<T>::OPS;
+                (*fc).ops = Context::<M>::OPS;
             }
             0
         }

@@ -2,10 +2,11 @@
 
 //! Safe abstractions of the virtual file system, enough to write a file system without `unsafe`.
 //!
-//! A file system is one type that implements [`FileSystem`] (mounting and the super block) and one trait for each table
+//! A file system is one type that implements [`FileSystem`] (the super block) and one trait for each table
 //! of operations that it offers: [`inode::Operations`], [`dir::Operations`], [`file::Operations`],
 //! [`mapping::Operations`]. Every C table is built once, as a constant generic over that type, so a wrapper that is handed
-//! an object by the VFS knows by the table it came through which private data it carries.
+//! an object by the VFS knows by the table it came through which private data it carries. Each way to mount it is an
+//! [`fs::Type`].
 //!
 //! Locks that the VFS holds around a call are not repeated; locks that the file system takes itself are guards
 //! ([`inode::Locked`], [`inode::Invalidate`]).
@@ -25,7 +26,7 @@ pub(crate) mod supers;
 pub(crate) mod time;
 pub(crate) mod xattr;
 
-pub(crate) use fs::{FileSystem, Registration};
+pub(crate) use fs::{Common, FileSystem, Registration};
 pub(crate) use inode::Inode;
 pub(crate) use super_block::SuperBlock;
 pub(crate) use supers::Supers;

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{fs::Registration, inode, to_int, xattr, FileSystem, Inode};
+use super::{
+    fs::{Common, Type},
+    inode, to_int, xattr, FileSystem, Inode,
+};
 use crate::bindings;
 use core::{
     fmt::{self, Write},
@@ -124,17 +127,17 @@ pub(super) fn create_cache<T: FileSystem>() -> Result<NonNull<bindings::kmem_cac
 ///
 /// # Safety
 ///
-/// For `sget_fc` only: `sb` is a super block of `T` and `fc` a context of `T` with its candidate. Runs under a spinlock.
-pub(super) unsafe extern "C" fn test<T: FileSystem>(
+/// For `sget_fc` only: `sb` is a super block of `M::Fs` and `fc` a context of `M` with its candidate. Runs under a spinlock.
+pub(super) unsafe extern "C" fn test<M: Type>(
     sb: *mut bindings::super_block,
     fc: *mut bindings::fs_context,
 ) -> c_int {
     // SAFETY: `sget_fc` hands in super blocks of this type, whose private data was set together with their birth, and
     // our own context.
     unsafe {
-        let existing = &*(*sb).s_fs_info.cast::<T::Super>();
-        let candidate = &*(*fc).s_fs_info.cast::<T::Super>();
-        c_int::from(T::same(existing, candidate))
+        let existing = &*(*sb).s_fs_info.cast::<<M::Fs as FileSystem>::Super>();
+        let candidate = &*(*fc).s_fs_info.cast::<<M::Fs as FileSystem>::Super>();
+        c_int::from(M::same(existing, candidate))
     }
 }
 
@@ -142,26 +145,23 @@ pub(super) unsafe extern "C" fn test<T: FileSystem>(
 ///
 /// # Safety
 ///
-/// `sb` is new, with `s_umount` held, and its `s_fs_info` is an `Arc<T::Super>`.
-pub(super) unsafe fn fill<T: FileSystem>(
-    sb: *mut bindings::super_block,
-    options: &T::Options,
-) -> Result {
+/// `sb` is new, with `s_umount` held, and its `s_fs_info` is an `Arc<<M::Fs as FileSystem>::Super>`.
+pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::Options) -> Result {
     // SAFETY: By the caller's promise nothing else uses the super block.
     unsafe {
-        (*sb).s_op = Ops::<T>::TABLE;
-        (*sb).s_magic = T::MAGIC as usize;
+        (*sb).s_op = Ops::<M::Fs>::TABLE;
+        (*sb).s_magic = M::Fs::MAGIC as usize;
         (*sb).s_maxbytes = bindings::RUST_FUSE_MAX_LFS_FILESIZE;
         (*sb).s_blocksize = kernel::page::PAGE_SIZE as c_ulong;
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
         (*sb).s_time_gran = 1;
         (*sb).s_iflags |= bindings::SB_I_NOIDMAP as usize;
-        (*sb).s_xattr = T::xattr_handlers().0;
-        super::dentry::set_ops::<T>(sb);
+        (*sb).s_xattr = M::Fs::xattr_handlers().0;
+        super::dentry::set_ops::<M::Fs>(sb);
         kernel::error::to_result(bindings::super_setup_bdi(sb))?;
     }
     // SAFETY: The private data is set.
-    let root = T::fill_super(unsafe { SuperBlock::from_raw(sb) }, options)?;
+    let root = M::fill_super(unsafe { SuperBlock::from_raw(sb) }, options)?;
     // SAFETY: `d_make_root` takes over the reference, also when it fails.
     let dentry = unsafe { bindings::d_make_root(root.into_raw()) };
     if dentry.is_null() {
@@ -174,7 +174,7 @@ pub(super) unsafe fn fill<T: FileSystem>(
     }
     // SAFETY: The super block's type is the member of a registration that outlives it; `kill_sb` takes it off.
     unsafe {
-        let supers = Registration::<T>::of((*sb).s_type).supers();
+        let supers = Common::<M::Fs>::of((*sb).s_type).supers();
         supers.add(SuperBlock::from_raw(sb))
     }
 }
@@ -183,12 +183,12 @@ pub(super) unsafe fn fill<T: FileSystem>(
 ///
 /// # Safety
 ///
-/// For the VFS only: `sb` was made by `sget_fc` with the contexts of `T`, and this is called once, at its end.
+/// For the VFS only: `sb` was made by `sget_fc` with the context of a type of `T`, and this is called once, at its end.
 pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: Called once, with the super block still valid; afterwards no inode is left that would use the private data.
     unsafe {
         let info = (*sb).s_fs_info;
-        Registration::<T>::of((*sb).s_type).supers().remove(sb);
+        Common::<T>::of((*sb).s_type).supers().remove(sb);
         bindings::kill_anon_super(sb);
         // Lockless walks may still be in `permission` or `d_revalidate`.
         kernel::bindings::synchronize_rcu();
@@ -219,7 +219,7 @@ impl<T: FileSystem> Ops<T> {
     /// For the VFS only: `sb` is a super block of `T`.
     unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
         // SAFETY: The super block's type is the member of a registration that outlives it.
-        let cache = unsafe { Registration::<T>::of((*sb).s_type) }.cache();
+        let cache = unsafe { Common::<T>::of((*sb).s_type) }.cache();
         // SAFETY: Both are valid; the result is null or a slot that the constructor has seen.
         let slot = unsafe { bindings::rust_fuse_alloc_inode_sb(sb, cache.as_ptr()) };
         // SAFETY: As above.

@@ -10,13 +10,15 @@
 //! window was alive hold it for reading until it is in the page table.
 
 use super::{Instance, Registry};
-use crate::{vfs::supers::Active, Fuse};
+use crate::{super_block::Origin, vfs::supers::Active, Fuse};
 
 /// Ends all access to the window of a device. The mount of it, if any, lives on until the result is dropped.
 pub(super) fn close_window(registry: &Registry, instance: &Instance) -> Option<Active<Fuse>> {
     let window = instance.window()?;
     window.kill();
-    let mounted = registry.supers()?.find(|mount| mount.is_of(instance))?;
+    let mounted = registry
+        .supers()?
+        .find(|mount| matches!(mount.origin(), Origin::Virtiofs(device) if device.is(instance)))?;
     mounted.for_each_inode(|inode| {
         if inode.is_dax() {
             inode.invalidate_lock().unmap();

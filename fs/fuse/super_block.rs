@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the super blocks of every mount have in common, however it reaches its server.
+//!
+//! Takes no locks.
+
+use crate::{
+    chan::Transport,
+    conn::Conn,
+    dir, errno,
+    file::FileData,
+    inode::{self, Inode, InodeData},
+    ops::{attr::Statfs, mount::Destroy},
+    proto::ids::NodeId,
+    vfs::{
+        cred::Caller,
+        dentry::Cached,
+        super_block::{OptionWriter, StatFs, XattrHandlers},
+        FileSystem,
+    },
+    virtiofs, Fuse,
+};
+use core::fmt::Write as _;
+use kernel::{prelude::*, str::CStr};
+
+/// What a mount holds: the connection to its server, and where that came from.
+pub(crate) struct Mount {
+    conn: Conn,
+    origin: Origin,
+}
+
+/// What was mounted.
+pub(crate) enum Origin {
+    /// A virtiofs device.
+    Virtiofs(virtiofs::mount::Device),
+}
+
+impl Mount {
+    /// Makes the data of a super block.
+    pub(crate) fn new(conn: Conn, origin: Origin) -> Self {
+        Self { conn, origin }
+    }
+
+    /// What was mounted.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl core::ops::Deref for Mount {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl FileSystem for Fuse {
+    const INODE_CACHE: &'static CStr = c"rust_fuse_inode";
+    const MAGIC: u64 = 0x6573_5546;
+
+    type Super = Mount;
+    type Inode = InodeData;
+    type File = FileData;
+
+    fn put_super(data: &Mount) {
+        if let Some(dax) = data.conn.dax() {
+            dax.finish();
+        }
+        data.conn.end();
+    }
+
+    fn new_inode() -> impl PinInit<InodeData, Error> {
+        InodeData::new()
+    }
+
+    fn xattr_handlers() -> XattrHandlers {
+        XattrHandlers::of::<Self>()
+    }
+
+    fn revalidate(
+        dir: &Inode,
+        name: &[u8],
+        dentry: &Cached<Self>,
+        may_block: bool,
+    ) -> Result<bool> {
+        dir::revalidate(dir, name, dentry, may_block)
+    }
+
+    fn evict(inode: &Inode, unmounting: bool) {
+        if let Some(dax) = inode.sb().data().conn.dax() {
+            dax.evict(inode);
+        }
+        // The end of the session forgets everything at once.
+        if !unmounting {
+            inode::forget(inode);
+        }
+    }
+
+    fn statfs(root: &Inode, st: &mut StatFs) -> Result {
+        let out = root.sb().data().call(
+            root.sb(),
+            &Statfs {
+                nodeid: NodeId::new(root.key()),
+            },
+        )?;
+        *st = StatFs {
+            blocks: out.st.blocks,
+            bfree: out.st.bfree,
+            bavail: out.st.bavail,
+            files: out.st.files,
+            ffree: out.st.ffree,
+            bsize: out.st.bsize,
+            frsize: out.st.frsize,
+            namelen: out.st.namelen,
+        };
+        Ok(())
+    }
+
+    fn show_options(data: &Mount, out: &mut OptionWriter<'_>) -> Result {
+        if let Some(mode) = data.conn.dax_mode().name() {
+            write!(out, ",dax={mode}").map_err(|_| EINVAL)?;
+        }
+        Ok(())
+    }
+}
+
+impl Conn {
+    /// Ends the session: the server forgets everything of it.
+    fn end(&self) {
+        let t: &dyn Transport = &**self.transport();
+        t.drop_forgets();
+        if let Err(failed) = crate::chan::call(t, Caller::default(), &Destroy) {
+            let quiet = [errno::enosys(), errno::enotconn()];
+            if !quiet.contains(&failed.error) {
+                pr_warn!("the server did not end the session: {:?}\n", failed.error);
+            }
+        }
+        t.pool().end_session();
+    }
+}
