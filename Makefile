@@ -5,7 +5,7 @@
 KDIR ?=
 RUN := tools/vm/run
 
-.PHONY: all modules demo check check-long check-quick shell gdb test-host lint fmt clean help
+.PHONY: all modules demo check check-long check-quick shell gdb bench test-host lint fmt clean help
 
 all: modules
 
@@ -29,6 +29,9 @@ check-long: check ## check, and what takes longer
 
 check-quick: ## the kselftests in one guest on PCI; MODULE=c for the C modules
 	@$(RUN) --kernel debug --module $(or $(MODULE),rust)
+
+bench: ## measure against the C modules, into Documentation/bench.md (about 30 min); QUICK=1: a few rows (3 min)
+	@tools/bench/run $(if $(QUICK),--quick)
 
 test-host: ## tests that need no guest
 	@tools/testing/check host

@@ -115,8 +115,8 @@ exec busybox timeout -k 10 "$@"
 """
 
 
-def make(path, top, cache, modules, env, script, tests=None):
-    """Writes the initramfs: modules are .ko files, env the guest's settings, script what it runs."""
+def make(path, top, cache, modules, env, script, tests=None, files=()):
+    """Writes the initramfs: modules are .ko files, env the guest's settings, script what it runs, files more (source, name)."""
     guest = Path(top) / "tools/vm/guest"
     image = Cpio(path)
     image.node("dev/console", 5, 1)
@@ -142,4 +142,6 @@ def make(path, top, cache, modules, env, script, tests=None):
         image.copy(ko, f"lib/modules/{Path(ko).name}", 0o644)
     if tests:
         image.tree(tests, "opt/kselftest")
+    for source, name in files:
+        image.copy(source, name)
     image.close()

@@ -22,11 +22,12 @@ class Share:
         self.name = self.tag or "emptytag"
         self.window = parse_size(options.pop("window", "0"))
         self.queues = int(options.pop("queues", "1"))
+        self.place = options.pop("folder", self.name)
         self.options = options
         self.folder = self.process = self.log = None
 
     def start(self, server, out, sock, daxfsd, folder=None):
-        self.folder = Path(folder) if folder else Path(out) / "share" / self.name
+        self.folder = Path(folder) if folder else Path(out) / "share" / self.place
         self.folder.mkdir(parents=True, exist_ok=True)
         self.socket = f"{sock}/{self.name}.sock"
         self.control = f"{sock}/{self.name}.ctl"

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A QEMU plugin that counts the guest's instructions between marks, by where they lie:
+ *
+ *   -plugin count.so,out=FILE[,profile=FILE][,spin=START:END]...
+ *
+ * A mark is an 8-byte NOP that a user program executes (guest/measure.c): one form begins, one ends. Each writes a line
+ * "begin|end NANOSECONDS USER KERNEL MODULE" with the sums over all CPUs so far. A translated block is counted as a
+ * whole when it is entered, so one that a page fault cuts short counts a little too much, and a repeated string
+ * instruction counts once. What lies in one of the ranges "spin" is not counted: there a CPU waits for another, and how long
+ * it takes is for the host to say.
+ *
+ * With profile=FILE every end also writes how often each instruction of the kernel ran since the begin: "ADDRESS COUNT",
+ * then an empty line. Blocks of the core kernel are charged to their first instruction.
+ *
+ * What is used of QEMU's plugin interface (version 7, QEMU 11.1) is declared here.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_scoreboard;
+
+typedef struct {
+	struct qemu_plugin_scoreboard *score;
+	size_t offset;
+} qemu_plugin_u64;
+
+enum { INLINE_ADD_U64 };
+enum { CB_NO_REGS };
+
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*cb)(struct qemu_plugin_tb *tb, void *data), void *data);
+void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, int op, qemu_plugin_u64 entry, uint64_t n);
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, int op, qemu_plugin_u64 entry,
+							 uint64_t n);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, void (*cb)(unsigned int cpu, void *data),
+					    int flags, void *data);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t i);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *dest, size_t len);
+struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t size);
+void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int cpu);
+uint64_t qemu_plugin_u64_sum(qemu_plugin_u64 entry);
+int qemu_plugin_num_vcpus(void);
+
+EXPORT int qemu_plugin_version = 7;
+
+/* Where a kernel without KASLR is: its text, and its modules. */
+#define KERNEL 0xffffffff80000000ull
+#define MODULES 0xffffffffa0000000ull
+/* Programs linked at a fixed place, as measure is, are below. */
+#define FIXED 0x10000000ull
+/* What a profile covers: so much text of the kernel in steps of 16 bytes, and so much of the modules in steps of 2. */
+#define TEXT (32ull << 20)
+#define MODULE_TEXT (1ull << 20)
+#define TEXT_SLOTS (TEXT / 16)
+#define SLOTS (TEXT_SLOTS + MODULE_TEXT / 2)
+
+enum { USER, CORE, MODULE, SORTS };
+
+struct counts {
+	uint64_t sort[SORTS];
+};
+
+#define MAX_SPINS 16
+
+static struct {
+	uint64_t start, end;
+} spins[MAX_SPINS];
+static int n_spins;
+
+static struct qemu_plugin_scoreboard *counts, *profile;
+static FILE *out, *profile_out;
+/* Two CPUs can be at a mark at once. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* nopl N(%rax,%rax,1) with these displacements. */
+static const uint8_t MARKS[2][8] = {
+	{ 0x0f, 0x1f, 0x84, 0x00, 0x62, 0x67, 0x6e, 0x5a },
+	{ 0x0f, 0x1f, 0x84, 0x00, 0x65, 0x6e, 0x64, 0x5a },
+};
+
+static qemu_plugin_u64 count_of(int sort)
+{
+	return (qemu_plugin_u64){ counts, sort * sizeof(uint64_t) };
+}
+
+static bool slot_of(uint64_t addr, size_t *slot)
+{
+	if (addr >= MODULES && addr < MODULES + MODULE_TEXT)
+		*slot = TEXT_SLOTS + (addr - MODULES) / 2;
+	else if (addr >= KERNEL && addr < KERNEL + TEXT)
+		*slot = (addr - KERNEL) / 16;
+	else
+		return false;
+	return true;
+}
+
+static uint64_t addr_of(size_t slot)
+{
+	return slot < TEXT_SLOTS ? KERNEL + slot * 16 : MODULES + (slot - TEXT_SLOTS) * 2;
+}
+
+static void forget_profile(void)
+{
+	for (int cpu = 0; cpu < qemu_plugin_num_vcpus(); cpu++)
+		memset(qemu_plugin_scoreboard_find(profile, cpu), 0, SLOTS * sizeof(uint64_t));
+}
+
+static void write_profile(void)
+{
+	for (size_t slot = 0; slot < SLOTS; slot++) {
+		uint64_t n = qemu_plugin_u64_sum((qemu_plugin_u64){ profile, slot * sizeof(uint64_t) });
+
+		if (n)
+			fprintf(profile_out, "%" PRIx64 " %" PRIu64 "\n", addr_of(slot), n);
+	}
+	fputc('\n', profile_out);
+	fflush(profile_out);
+}
+
+static void mark(unsigned int cpu, void *data)
+{
+	uint64_t sum[SORTS];
+	struct timespec now;
+	bool end = data;
+
+	pthread_mutex_lock(&lock);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (int sort = 0; sort < SORTS; sort++)
+		sum[sort] = qemu_plugin_u64_sum(count_of(sort));
+	fprintf(out, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", end ? "end" : "begin",
+		(uint64_t)now.tv_sec * 1000000000 + now.tv_nsec, sum[USER], sum[CORE], sum[MODULE]);
+	fflush(out);
+	if (profile && end)
+		write_profile();
+	else if (profile)
+		forget_profile();
+	pthread_mutex_unlock(&lock);
+}
+
+static void profile_insn(struct qemu_plugin_insn *insn, uint64_t n)
+{
+	size_t slot;
+
+	if (slot_of(qemu_plugin_insn_vaddr(insn), &slot))
+		qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+			insn, INLINE_ADD_U64, (qemu_plugin_u64){ profile, slot * sizeof(uint64_t) }, n);
+}
+
+static void translated(struct qemu_plugin_tb *tb, void *data)
+{
+	uint64_t addr = qemu_plugin_tb_vaddr(tb);
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	int sort = addr >= MODULES ? MODULE : addr >> 63 ? CORE : USER;
+	uint8_t bytes[8];
+
+	for (int i = 0; i < n_spins; i++)
+		if (addr >= spins[i].start && addr < spins[i].end)
+			return;
+	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_ADD_U64, count_of(sort), n);
+	if (profile && sort == MODULE) {
+		for (size_t i = 0; i < n; i++)
+			profile_insn(qemu_plugin_tb_get_insn(tb, i), 1);
+	} else if (profile && sort == CORE) {
+		profile_insn(qemu_plugin_tb_get_insn(tb, 0), n);
+	}
+	if (sort != USER || addr >= FIXED)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+
+		if (qemu_plugin_insn_size(insn) != 8 || qemu_plugin_insn_data(insn, bytes, 8) != 8)
+			continue;
+		for (uintptr_t end = 0; end < 2; end++)
+			if (!memcmp(bytes, MARKS[end], 8))
+				qemu_plugin_register_vcpu_insn_exec_cb(insn, mark, CB_NO_REGS, (void *)end);
+	}
+}
+
+EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "out=", 4)) {
+			out = fopen(argv[i] + 4, "w");
+		} else if (!strncmp(argv[i], "profile=", 8)) {
+			profile_out = fopen(argv[i] + 8, "w");
+			if (!profile_out)
+				return 1;
+			profile = qemu_plugin_scoreboard_new(SLOTS * sizeof(uint64_t));
+		} else if (n_spins < MAX_SPINS && sscanf(argv[i], "spin=%" SCNx64 ":%" SCNx64, &spins[n_spins].start,
+							 &spins[n_spins].end) == 2) {
+			n_spins++;
+		} else {
+			fprintf(stderr, "count: unknown argument %s\n", argv[i]);
+			return 1;
+		}
+	}
+	if (!out) {
+		fprintf(stderr, "count: where to write is missing: out=FILE\n");
+		return 1;
+	}
+	counts = qemu_plugin_scoreboard_new(sizeof(struct counts));
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
+	return 0;
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: the 24 fio jobs of the DAX series in four settings, and round trips without page cache.
+
+Each row runs with N and with 2N operations; a row's cost per operation is the difference by N, so that starting the
+program, opening files and the like fall out.
+"""
+import fnmatch
+from dataclasses import dataclass
+
+MODULES = ("c", "rust")
+BLOCK = 4096
+SET = 64 << 20
+# The files of the set: one, and one for each of four jobs.
+FILES = {"single": SET, **{f"job{n}": SET // 4 for n in range(4)}}
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    title: str
+    tag: str
+    options: str
+    # N of sequential and of random rows: small where an operation costs round trips, and where nearly all are hits such
+    # that 2N is the whole set.
+    seq: int
+    rand: int
+
+
+SETTINGS = [
+    Setting("fit", "window larger than the set", "fit", "dax=always", 8192, 8192),
+    Setting("eighth", "window 1/8 of the set", "eighth", "dax=always", 4096, 512),
+    Setting("sixteenth", "window 1/16 of the set", "sixteenth", "dax=always", 4096, 512),
+    Setting("none", "no DAX", "fit", "dax=never", 4096, 2048),
+]
+TRIPS = Setting("trips", "round trips without page cache", "direct", "dax=never", 2000, 2000)
+NAMES = 2 * TRIPS.rand
+
+QUICK = ["fit/seqread-psync", "fit/randread-psync", "fit/randwrite-psync", "fit/randread-mmap", "sixteenth/seqread-psync",
+         "sixteenth/randread-psync", "sixteenth/randwrite-psync", "sixteenth/randread-mmap", "none/randread-psync",
+         "none/randwrite-psync", "trips/*"]
+
+
+@dataclass(frozen=True)
+class Row:
+    setting: Setting
+    pattern: str
+    kind: str
+    engine: str
+    jobs: int
+
+    @property
+    def job(self):
+        if self.engine == "ops":
+            return self.kind
+        return f"{self.pattern}{self.kind}-{self.engine}" + ("-4" if self.jobs > 1 else "")
+
+    @property
+    def name(self):
+        return f"{self.setting.name}/{self.job}"
+
+    @property
+    def tag(self):
+        # Names and attributes are believed for a while there, so that only what was never asked for is a round trip.
+        return "fit" if self.kind == "stat" else self.setting.tag
+
+    @property
+    def n(self):
+        return self.setting.seq if self.pattern == "seq" else self.setting.rand
+
+    def command(self, n):
+        return f"ops {self.kind} {n}" if self.engine == "ops" else f"fio {' '.join(FIO)} /bench/jobs/{self.job}.{n}"
+
+    def fio(self, n):
+        """The job file for n operations. Only what is measured is kept of fio's own work: no clocks, no statistics."""
+        depth = 16 if self.engine == "libaio" else 1
+        lines = ["[global]", f"rw={'' if self.pattern == 'seq' else 'rand'}{self.kind}", f"ioengine={self.engine}", f"iodepth={depth}",
+                 f"bs={BLOCK}", f"io_size={n // self.jobs * BLOCK}", "fallocate=none", "invalidate=0", "randrepeat=1", "gtod_reduce=1",
+                 "disk_util=0", "clocksource=clock_gettime", "group_reporting=1", f"cpus_allowed={'0' if self.jobs == 1 else '0-1'}",
+                 "cpus_allowed_policy=" + ("shared" if self.jobs == 1 else "split")]
+        names = ["single"] if self.jobs == 1 else [f"job{j}" for j in range(self.jobs)]
+        for name in names:
+            lines += [f"[{name}]", f"filename=/mnt/{name}", f"size={FILES[name]}"]
+        return "\n".join(lines) + "\n"
+
+
+FIO = ["--minimal", "--eta=never", "--output=/tmp/fio"]
+
+
+def every():
+    for s in SETTINGS:
+        for engine in ("psync", "libaio", "mmap"):
+            for pattern in ("seq", "rand"):
+                for kind in ("read", "write"):
+                    for jobs in (1, 4):
+                        yield Row(s, pattern, kind, engine, jobs)
+    for kind in ("read", "write", "stat"):
+        yield Row(TRIPS, "rand", kind, "ops", 1)
+
+
+def chosen(globs):
+    rows = [r for r in every() if not globs or any(fnmatch.fnmatch(r.name, g) for g in globs)]
+    if not rows:
+        raise SystemExit("error: no such row\n  there are: " + " ".join(r.name for r in every()))
+    return rows
