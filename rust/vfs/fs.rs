@@ -7,7 +7,7 @@
 //! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
-use super::{dentry::Cached, inode, super_block, to_int, Inode, SuperBlock, Supers};
+use super::{dentry::Cached, inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers};
 use crate::bindings;
 use core::{marker::PhantomPinned, ptr::NonNull};
 use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
@@ -41,6 +41,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     type Inode: Send + Sync + 'static;
     /// What an open file holds.
     type File: Send + Sync + 'static;
+
+    /// What lends the super block to background work.
+    fn mounted(data: &Self::Super) -> &Mounted<Self>;
 
     /// Runs at the end of an unmount, when every inode is gone.
     fn put_super(data: &Self::Super);

@@ -30,6 +30,11 @@ fn rest_of_range(pos: u64) -> u64 {
     RANGE_SIZE - (pos & (RANGE_SIZE - 1))
 }
 
+/// How many ranges the bytes from `pos` to `end`, which is behind it, lie in.
+fn ranges_of(pos: u64, end: u64) -> u64 {
+    (end.saturating_sub(1) >> RANGE_SHIFT).saturating_sub(pos >> RANGE_SHIFT) + 1
+}
+
 /// Moves data range by range: by DAX where it can, else with `other`.
 fn each_range<const WRITE: bool>(
     io: &mut Io<'_, Fuse, WRITE>,
@@ -39,10 +44,7 @@ fn each_range<const WRITE: bool>(
     let file = io.file();
     let inode = file.inode();
     let dax = inode.sb().data().dax().ok_or(EIO)?;
-    let want = Want {
-        write: WRITE,
-        may_write: file.writable(),
-    };
+    let mut want = Want::new(WRITE, file.writable());
     let mut done = 0;
     // Rounds in which the user's memory, faulted in, was gone again before a byte was copied.
     let mut fruitless = 0;
@@ -53,16 +55,29 @@ fn each_range<const WRITE: bool>(
         if n == 0 {
             return Ok(done);
         }
+        let index = pos >> RANGE_SHIFT;
+        want.ranges = ranges_of(pos, inode.size().min(pos.saturating_add(io.len() as u64)));
         let moved = if fruitless < FRUITLESS {
-            match dax.pin(inode, pos >> RANGE_SHIFT, want) {
+            match dax.pin(inode, index, want) {
                 Ok(_pin) => {
+                    if want.take_over {
+                        dax.has_got_it(inode, index);
+                        want.take_over = false;
+                    }
                     if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
-                        dax.pass_into(inode, pos >> RANGE_SHIFT, want);
+                        dax.pass_into(inode, index, &want);
                     }
                     io.limited(n, |io| iomap::transfer(io, lock))
                 }
-                Err(Why::NoRange) if dax.make_room(inode, pos >> RANGE_SHIFT) => continue,
-                Err(Why::NoRange) => other(io, n),
+                Err(Why::NoRange) if !want.take_over && dax.is_worth_it(inode, index) => {
+                    want.take_over = true;
+                    continue;
+                }
+                Err(Why::NoRange) => {
+                    dax.stats().fallbacks.add(1);
+                    want.take_over = false;
+                    other(io, n)
+                }
                 Err(Why::Failed(e)) => Err(e),
             }
         } else {

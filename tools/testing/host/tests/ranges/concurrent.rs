@@ -112,7 +112,10 @@ impl World {
         self.setup(&mapping, number);
 
         let mut window = self.window.lock().unwrap();
-        let id = window.ranges.mapped(mapping, Mode::ReadWrite, false).unwrap();
+        let id = window
+            .ranges
+            .mapped(mapping, Mode::ReadWrite, false)
+            .unwrap();
         assert_eq!(window.ranges.owner(id), Ok(owner(number)));
         let held = window.ranges.get(id, true).unwrap();
         drop(window);

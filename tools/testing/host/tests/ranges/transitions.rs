@@ -291,7 +291,10 @@ fn tokens_from_before_a_reset_are_refused() {
     }
     let before = ranges.counts();
     assert_eq!(ranges.release(reserved), Err(Refused::Gone));
-    assert_eq!(ranges.mapped(mapping, Mode::ReadOnly, false), Err(Refused::Gone));
+    assert_eq!(
+        ranges.mapped(mapping, Mode::ReadOnly, false),
+        Err(Refused::Gone)
+    );
     assert_eq!(ranges.put(held), Err(Refused::Gone));
     assert_eq!(ranges.upgraded(upgrading), Err(Refused::Gone));
     assert_eq!(ranges.unmapped(unmapping), Err(Refused::Gone));
