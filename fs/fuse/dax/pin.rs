@@ -9,7 +9,7 @@ use super::{
     ranges::{Refused, Use},
     Dax,
 };
-use crate::inode::Inode;
+use crate::{dax_core::device::Window, inode::Inode};
 use kernel::{prelude::*, sync::Arc};
 
 /// A range that stays where it is.
@@ -26,6 +26,18 @@ impl Drop for Pin<'_> {
                 self.dax.change_for_waiters();
             }
         }
+    }
+}
+
+impl Pin<'_> {
+    /// Start of the range in the window, in bytes.
+    pub(super) fn addr(&self) -> u64 {
+        self.using.as_ref().map_or(0, Use::offset)
+    }
+
+    /// The window.
+    pub(super) fn window(&self) -> &Window {
+        self.dax.window()
     }
 }
 
@@ -98,7 +110,15 @@ impl Dax {
                 }
                 continue;
             };
-            let got = self.ranges.lock().get(id, want.write);
+            let (got, opened) = {
+                let mut ranges = self.ranges.lock();
+                let parked = ranges.counts().parked;
+                let got = ranges.get(id, want.write);
+                (got, ranges.counts().parked != parked)
+            };
+            if opened {
+                self.change();
+            }
             match got {
                 Ok(using) => {
                     return Ok(Pin {

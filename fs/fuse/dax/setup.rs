@@ -187,9 +187,9 @@ impl Dax {
     }
 
     /// How many ranges may be taken beyond the one that is needed: none where the window gets full.
-    fn is_plenty(&self, count: u64) -> bool {
+    fn to_spare(&self) -> u64 {
         let counts = self.ranges.lock().counts();
-        u64::from(counts.free) > u64::from(counts.total / 4) + count
+        counts.free.saturating_sub(counts.total / 4 + 1).into()
     }
 
     /// Maps `index`, and what follows it as far as it is wanted and there is plenty of room, and waits for it, unless
@@ -200,8 +200,8 @@ impl Dax {
         index: u64,
         want: &Want<'_>,
     ) -> Result<(), Why> {
-        let count = if want.ranges > 1 && self.is_plenty(want.ranges.min(RUN as u64)) {
-            want.ranges
+        let count = if want.ranges > 1 {
+            want.ranges.min(self.to_spare() + 1)
         } else {
             1
         };
@@ -221,12 +221,12 @@ impl Dax {
         Err(Why::Failed(failed.error))
     }
 
-    /// An access begins at the start of `index`. Where what lies before is mapped, that looks like a sequential pass: has as
-    /// much mapped meanwhile as was passed already.
+    /// An access reaches the start of a range, in the `want.ranges` from `index` on. Where what lies before is mapped, that
+    /// looks like a sequential pass: has as much mapped meanwhile as was passed already.
     pub(super) fn pass_into(self: &Arc<Self>, inode: &Inode, index: u64, want: &Want<'_>) {
         let map = &inode.data().ranges;
         let (Some(next), Some(end)) = (
-            index.checked_add(1),
+            index.checked_add(want.ranges),
             inode.size().checked_next_multiple_of(RANGE_SIZE),
         ) else {
             return;
@@ -236,8 +236,8 @@ impl Dax {
             return;
         }
         let passed = map.mapped_before(index, RUN as u64);
-        let count = passed.min(left);
-        if count == 0 || !self.is_plenty(count) {
+        let count = passed.min(left).min(self.to_spare());
+        if count == 0 {
             return;
         }
         if let Ok(Some(taken)) = self.take_ranges(inode, next, want, count, true) {

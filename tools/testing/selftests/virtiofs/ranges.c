@@ -123,6 +123,8 @@ HIT_TEST(fault_hits_while_read_misses, READ, LOAD)
 HIT_TEST(fault_hits_while_write_misses, WRITE, LOAD)
 HIT_TEST(read_hits_while_fault_misses, LOAD, READ)
 HIT_TEST(write_hits_while_fault_misses, LOAD, WRITE)
+/* Also among writers, who would wait for each other if they held the inode lock for writing. */
+HIT_TEST(write_hits_while_write_misses, WRITE, WRITE)
 
 #define WINDOW (8 * RANGE)
 #define BIG (8 * WINDOW)
