@@ -44,9 +44,10 @@ impl<T: FileSystem> Mounted<T> {
     /// not wait for the server.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&SuperBlock<T>) -> R) -> Option<R> {
         let sb = self.sb.lock();
-        // SAFETY: By the type invariant; `close` waits for the lock.
-        sb.as_ref()
-            .map(|sb| work(unsafe { SuperBlock::from_raw(sb.0.as_ptr()) }))
+        sb.as_ref().map(|sb| {
+            // SAFETY: By the type invariant; `close` waits for the lock.
+            work(unsafe { SuperBlock::from_raw(sb.0.as_ptr()) })
+        })
     }
 
     /// Lends the super block out.
