@@ -82,7 +82,7 @@ TEST_F(roomy, wasted_ahead)
 	close(self->fd);
 	self->fd = -1;
 	ASSERT_EQ(0, unlink(at(&self->fs, "big")));
-	while (window_number("dax", "ranges_mapped"))
+	while (window_number("dax", "ranges_free") != window_number("dax", "ranges_total"))
 		pause_ms(10);
 	EXPECT_EQ(0, window_number("dax", "maps_ahead_used"));
 	EXPECT_GT(window_number("dax", "maps_ahead_wasted"), 0);
