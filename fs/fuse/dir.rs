@@ -1,41 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: looking up names, and reading entries.
+//! Directories: looking up and confirming names; opening. What is in them is read by [`readdir`].
 //!
 //! Takes no locks of its own; the VFS holds the directory's inode lock.
 
 use crate::{
-    chan::{Flow, ForgetNode, Operation, Payload},
+    chan::{ForgetNode, Operation},
     conn::tolerate_missing,
     errno,
     file::FileData,
     inode::{Entry, Inode},
     names,
     ops::{
-        file::{Fsync, Open, Read, Release},
+        file::{Fsync, Open, Release},
         names::Lookup,
     },
     proto::{
         attr::EntryOut,
-        dir::Dirents,
-        file::{FsyncIn, OpenIn, ReadIn},
+        file::{FsyncIn, OpenIn},
         flags::FsyncFlags,
         ids::NodeId,
     },
+    readdir,
     vfs::{
-        dentry::Cached,
+        dentry::{Cached, Confirm},
         dir::{Emitter, Found, Node, Rename},
         file::{File, Opening},
         time::Moment,
     },
     Fuse,
 };
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::prelude::*;
 
 /// Longest name that is looked up; the protocol's own limit of old.
 const NAME_MAX: usize = 1024;
-/// Bytes of entries that one READDIR asks for.
-const READDIR: usize = 8 * PAGE_SIZE;
 
 /// Sends an operation that answers with an entry; returns it, and until when the answer is believed.
 fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Moment)> {
@@ -57,21 +55,23 @@ pub(crate) fn revalidate(
     dir: &Inode,
     name: &[u8],
     dentry: &Cached<Fuse>,
-    may_block: bool,
+    confirm: Confirm,
 ) -> Result<bool> {
-    if let Some(inode) = dentry.inode() {
-        if inode.is_bad() {
-            return Ok(false);
-        }
+    let inode = dentry.inode();
+    if inode.is_some_and(Inode::is_bad) {
+        return Ok(false);
     }
-    if !dentry.valid_until().passed() {
-        return Ok(true);
+    if !confirm.anew && !dentry.valid_until().passed() {
+        return match inode {
+            Some(inode) => readdir::confirmed(dir, inode, confirm.may_block).map(|()| true),
+            None => Ok(true),
+        };
     }
-    let Some(inode) = dentry.inode() else {
+    let Some(inode) = inode else {
         // A name that did not exist: look it up anew.
         return Ok(false);
     };
-    if !may_block {
+    if !confirm.may_block {
         return Err(ECHILD);
     }
     let op = Lookup {
@@ -106,6 +106,9 @@ impl crate::vfs::dir::Operations for Fuse {
             Err(e) => return Err(e),
         };
         let inode = found.map(|found| found.into_inode(dir.sb())).transpose()?;
+        if inode.is_some() {
+            readdir::looked_up(dir);
+        }
         Ok(Found { inode, valid_until })
     }
 
@@ -173,46 +176,8 @@ impl crate::vfs::file::DirOperations for Fuse {
         }
     }
 
-    fn read_dir(file: &File<Self>, out: &mut Emitter<'_>) -> Result {
-        let inode = file.inode();
-        let conn = inode.sb().data();
-        let size = READDIR.min(conn.negotiated().max_read);
-        let mut room = KVec::from_elem(0u8, size, GFP_KERNEL)?;
-        loop {
-            let op = Read::<true> {
-                nodeid: NodeId::new(inode.key()),
-                arg: ReadIn {
-                    fh: file.data().handle(),
-                    offset: out.pos(),
-                    size: size as u32,
-                    flags: file.flags(),
-                    ..Default::default()
-                },
-            };
-            let flow = Flow::FromServer(size as u32);
-            let ((), payload, len) = conn.call_with(inode.sb(), &op, Payload::Bytes(room), flow)?;
-            let Payload::Bytes(bytes) = payload else {
-                return Err(EIO);
-            };
-            let entries = bytes.get(..len).ok_or(EIO)?;
-            let mut any = false;
-            for dirent in Dirents::new(entries) {
-                let dirent = dirent.map_err(|bad| {
-                    if crate::vfs::ratelimit() {
-                        pr_warn!("directory of node {}: {}\n", inode.key(), bad.as_str());
-                    }
-                    EIO
-                })?;
-                if !out.emit(dirent.name, dirent.ino, dirent.typ, dirent.off) {
-                    return Ok(());
-                }
-                any = true;
-            }
-            if !any {
-                return Ok(());
-            }
-            room = bytes;
-        }
+    fn read_dir(file: &File<Self>, out: &mut Emitter<'_, Self>) -> Result {
+        readdir::read(file, out)
     }
 
     fn fsync_dir(file: &File<Self>, datasync: bool) -> Result {

@@ -14,6 +14,7 @@ use crate::{
         flags::{AttrFlags, InitFlags},
         ids::NodeId,
     },
+    readdir,
     vfs::{inode::Got, time::Moment, SuperBlock},
     Fuse,
 };
@@ -29,6 +30,8 @@ pub(crate) type InodeRef = crate::vfs::inode::Ref<Fuse>;
 pub(crate) struct InodeData {
     #[pin]
     pub(crate) state: SpinLock<State>,
+    /// Whether attributes are to be read along with names.
+    pub(crate) advice: readdir::Advice,
     /// Where its parts are in the DAX window.
     #[pin]
     pub(crate) ranges: dax::map::Map,
@@ -83,6 +86,7 @@ impl InodeData {
                 no_caps_until: Moment::PAST,
                 resizing: false,
             }, "fuse inode"),
+            advice: readdir::Advice::default(),
             ranges <- dax::map::Map::new(),
         })
     }

@@ -14,20 +14,19 @@ use crate::{
     proto::ids::NodeId,
     vfs::{
         cred::Caller,
-        dentry::Cached,
+        dentry::{Cached, Confirm},
         super_block::{OptionWriter, StatFs, XattrHandlers},
-        FileSystem, Mounted,
+        FileSystem,
     },
     virtiofs, Fuse,
 };
 use core::fmt::Write as _;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{prelude::*, str::CStr};
 
 /// What a mount holds: the connection to its server, and where that came from.
 pub(crate) struct Mount {
     conn: Conn,
     origin: Origin,
-    mounted: Arc<Mounted<Fuse>>,
 }
 
 /// What was mounted.
@@ -38,22 +37,8 @@ pub(crate) enum Origin {
 
 impl Mount {
     /// Makes the data of a super block.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(conn: Conn, origin: Origin) -> Result<Self> {
-        let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
-        Ok(Self {
-            conn,
-            origin,
-            mounted,
-        })
-    }
-
-    /// What lends the super block to work in the background.
-    pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
-        &self.mounted
+    pub(crate) fn new(conn: Conn, origin: Origin) -> Self {
+        Self { conn, origin }
     }
 
     /// What was mounted.
@@ -78,10 +63,6 @@ impl FileSystem for Fuse {
     type Inode = InodeData;
     type File = FileData;
 
-    fn mounted(data: &Mount) -> &Mounted<Self> {
-        &data.mounted
-    }
-
     fn put_super(data: &Mount) {
         if let Some(dax) = data.conn.dax() {
             dax.finish();
@@ -101,9 +82,9 @@ impl FileSystem for Fuse {
         dir: &Inode,
         name: &[u8],
         dentry: &Cached<Self>,
-        may_block: bool,
+        confirm: Confirm,
     ) -> Result<bool> {
-        dir::revalidate(dir, name, dentry, may_block)
+        dir::revalidate(dir, name, dentry, confirm)
     }
 
     fn evict(inode: &Inode, unmounting: bool) {

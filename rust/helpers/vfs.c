@@ -373,6 +373,11 @@ RUST_FUSE_HELPER(bool, d_in_lookup, const struct dentry *dentry)
 	return d_in_lookup(dentry);
 }
 
+RUST_FUSE_HELPER(void, d_lookup_done, struct dentry *dentry)
+{
+	d_lookup_done(dentry);
+}
+
 RUST_FUSE_HELPER(ssize_t, splice_copy_file_range, struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, size_t len)
 {
 	return splice_copy_file_range(in, pos_in, out, pos_out, len);

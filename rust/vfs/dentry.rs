@@ -47,7 +47,7 @@ impl<T: FileSystem> Cached<T> {
     /// # Safety
     ///
     /// `dentry` belongs to `T`, and is counted or inside a lockless walk for `'a`.
-    unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
         // SAFETY: By the caller's promise; the type is transparent.
         unsafe { &*dentry.cast() }
     }
@@ -92,6 +92,15 @@ unsafe fn qstr<'a>(q: *const bindings::qstr) -> &'a [u8] {
     }
 }
 
+/// How a name is to be confirmed.
+#[derive(Clone, Copy)]
+pub(crate) struct Confirm {
+    /// Whether the server may be asked here. In a lockless walk it may not; the answer is `ECHILD` then.
+    pub(crate) may_block: bool,
+    /// What is cached does not do: the name is to be created or to be taken over, or what it led to was stale.
+    pub(crate) anew: bool,
+}
+
 /// The table of dentry operations.
 struct Ops<T: FileSystem>(PhantomData<T>);
 
@@ -115,8 +124,14 @@ impl<T: FileSystem> Ops<T> {
         // SAFETY: As this function requires.
         let (dir, name, dentry) =
             unsafe { (Inode::from_raw(dir), qstr(name), Cached::from_raw(dentry)) };
-        let may_block = flags & bindings::RUST_FUSE_LOOKUP_RCU == 0;
-        match T::revalidate(dir, name, dentry, may_block) {
+        let anew = bindings::RUST_FUSE_LOOKUP_EXCL
+            | bindings::RUST_FUSE_LOOKUP_REVAL
+            | bindings::RUST_FUSE_LOOKUP_RENAME_TARGET;
+        let confirm = Confirm {
+            may_block: flags & bindings::RUST_FUSE_LOOKUP_RCU == 0,
+            anew: flags & anew != 0,
+        };
+        match T::revalidate(dir, name, dentry, confirm) {
             Ok(valid) => c_int::from(valid),
             Err(e) => e.to_errno(),
         }

@@ -7,7 +7,10 @@
 //! C headers: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h),
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
-use super::{dentry::Cached, inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers};
+use super::{
+    dentry::{Cached, Confirm},
+    inode, super_block, to_int, Inode, SuperBlock, Supers,
+};
 use crate::bindings;
 use core::{marker::PhantomPinned, ptr::NonNull};
 use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
@@ -42,9 +45,6 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// What an open file holds.
     type File: Send + Sync + 'static;
 
-    /// What lends the super block to background work.
-    fn mounted(data: &Self::Super) -> &Mounted<Self>;
-
     /// Runs at the end of an unmount, when every inode is gone.
     fn put_super(data: &Self::Super);
 
@@ -54,13 +54,12 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// The handlers of extended attributes: [`super_block::XattrHandlers::of`].
     fn xattr_handlers() -> super_block::XattrHandlers;
 
-    /// Whether `name` in `dir` still is what `dentry` says. With `may_block` false, answers `ECHILD` where the server would
-    /// have to be asked.
+    /// Whether `name` in `dir` still is what `dentry` says.
     fn revalidate(
         dir: &Inode<Self>,
         name: &[u8],
         dentry: &Cached<Self>,
-        may_block: bool,
+        confirm: Confirm,
     ) -> Result<bool>;
 
     /// Runs when an inode leaves memory, after its pages and layouts are gone.

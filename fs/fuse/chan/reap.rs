@@ -2,10 +2,10 @@
 
 //! Requests whose sender left before the answer came: undo what the server did for nobody.
 
-use super::{send_detached, Failed, ForgetNode, Lookup, Request, Transport};
+use super::{send_detached, Failed, ForgetNode, Lookup, Payload, Request, Transport};
 use crate::{
     ops::{file::Release, names::EntryAndOpen},
-    proto::{attr::EntryOut, file::OpenOut, ids::NodeId, opcode::Opcode},
+    proto::{attr::EntryOut, dir::DirentPluses, file::OpenOut, ids::NodeId, opcode::Opcode},
     vfs::cred::Caller,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -60,6 +60,17 @@ fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
                     Opcode::RELEASEDIR
                 };
                 release(t, op, request.nodeid(), &open);
+            }
+        }
+        Opcode::READDIRPLUS => {
+            if let (Ok(Ok(((), len))), Payload::Bytes(bytes)) =
+                (request.parse_as::<()>(used, 0), request.payload())
+            {
+                for plus in DirentPluses::new(bytes.get(..len).unwrap_or_default()).flatten() {
+                    if plus.counts() {
+                        forget(t, plus.entry.nodeid);
+                    }
+                }
             }
         }
         _ => (),

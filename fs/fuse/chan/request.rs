@@ -205,6 +205,11 @@ impl Request {
         self.owner.take()
     }
 
+    /// The payload.
+    pub(super) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
     /// Takes the payload back.
     pub(super) fn take_payload(&mut self) -> Payload {
         core::mem::replace(&mut self.payload, Payload::None)

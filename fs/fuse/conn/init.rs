@@ -96,6 +96,8 @@ impl Conn {
             | InitFlags::MAX_PAGES
             | InitFlags::PARALLEL_DIROPS
             | InitFlags::AUTO_INVAL_DATA
+            | InitFlags::DO_READDIRPLUS
+            | InitFlags::READDIRPLUS_AUTO
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT
             | InitFlags::HAS_IOCTL_DIR;

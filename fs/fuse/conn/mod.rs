@@ -59,6 +59,8 @@ pub(crate) struct Missing {
     pub(crate) open: Flag,
     /// OPENDIR: directories need none.
     pub(crate) opendir: Flag,
+    /// READDIRPLUS.
+    pub(crate) readdirplus: Flag,
     /// FLUSH.
     pub(crate) flush: Flag,
     /// FSYNC.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, FALLOCATE,
-//! LSEEK, COPY_FILE_RANGE, IOCTL.
+//! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, READDIRPLUS,
+//! FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL.
 
 use super::simple_op;
 use crate::proto::{
@@ -40,6 +40,11 @@ impl<const DIR: bool> Release<DIR> {
 simple_op! {
     /// READ, or READDIR with `DIR`: the data is the payload.
     Read<DIR>(ReadIn) -> () = if DIR { Opcode::READDIR } else { Opcode::READ };
+}
+
+simple_op! {
+    /// READDIRPLUS: the entries are the payload, each with what a lookup of it would have given.
+    ReadPlus(ReadIn) -> () = Opcode::READDIRPLUS;
 }
 
 simple_op! {

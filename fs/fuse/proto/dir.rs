@@ -204,6 +204,14 @@ struct Taken<'a> {
     rest: &'a [u8],
 }
 
+impl DirentPlusRef<'_> {
+    /// Whether the server counts a reference for the entry: it does not for `.` and `..`, whatever it says of them.
+    #[inline]
+    pub fn counts(&self) -> bool {
+        !self.entry.nodeid.is_none() && !matches!(self.dirent.name, b"." | b"..")
+    }
+}
+
 /// Takes the record at the start of `buf`, whose [`Dirent`] was at `head` bytes and is already
 /// read.
 ///

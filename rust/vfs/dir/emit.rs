@@ -6,7 +6,10 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    vfs::{file::File, FileSystem, Inode},
+};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
 
@@ -14,22 +17,49 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// The context is valid and used by nobody else for `'a`.
-pub(crate) struct Emitter<'a>(NonNull<bindings::dir_context>, PhantomData<&'a mut ()>);
+/// The context is valid and used by nobody else for `'a`; the inode lock of the directory is held meanwhile.
+pub(crate) struct Emitter<'a, T: FileSystem> {
+    ctx: NonNull<bindings::dir_context>,
+    dir: &'a File<T>,
+    _ctx: PhantomData<&'a mut ()>,
+}
 
-impl Emitter<'_> {
+impl<'a, T: FileSystem> Emitter<'a, T> {
     /// # Safety
     ///
     /// As the type's invariants.
-    pub(in crate::vfs) unsafe fn from_raw(ctx: *mut bindings::dir_context) -> Self {
-        // SAFETY: By the caller's promise it is valid. INVARIANT: By the same.
-        Self(unsafe { NonNull::new_unchecked(ctx) }, PhantomData)
+    pub(in crate::vfs) unsafe fn from_raw(
+        ctx: *mut bindings::dir_context,
+        dir: &'a File<T>,
+    ) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self {
+            // SAFETY: By the caller's promise it is valid.
+            ctx: unsafe { NonNull::new_unchecked(ctx) },
+            dir,
+            _ctx: PhantomData,
+        }
+    }
+
+    pub(super) fn dir(&self) -> &'a File<T> {
+        self.dir
+    }
+
+    /// The directory that is being read.
+    pub(crate) fn inode(&self) -> &'a Inode<T> {
+        self.dir.inode()
     }
 
     /// Where to read on.
     pub(crate) fn pos(&self) -> u64 {
         // SAFETY: By the type invariant.
-        unsafe { (*self.0.as_ptr()).pos as u64 }
+        unsafe { (*self.ctx.as_ptr()).pos as u64 }
+    }
+
+    /// About how many bytes of entries the reader takes; 0 where that is not known.
+    pub(crate) fn room(&self) -> usize {
+        // SAFETY: By the type invariant.
+        usize::try_from(unsafe { (*self.ctx.as_ptr()).count }).unwrap_or(0)
     }
 
     /// Hands over one entry; `next` is the position behind it. False when the reader's buffer is full.
@@ -37,7 +67,9 @@ impl Emitter<'_> {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;
         };
-        let ctx = self.0.as_ptr();
+        // A signal does not end the reading: what the server sent is handed over as far as it fits.
+        let kind = kind & bindings::RUST_FUSE_S_DT_MASK | bindings::FILLDIR_FLAG_NOINTR;
+        let ctx = self.ctx.as_ptr();
         // SAFETY: By the type invariant; the name is readable for `len` bytes.
         unsafe {
             let taken = bindings::rust_fuse_dir_emit(ctx, name.as_ptr().cast(), len, ino, kind);

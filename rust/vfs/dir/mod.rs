@@ -2,14 +2,16 @@
 
 //! Directories: what their operations are told and what they answer.
 //!
-//! What the VFS asks of directories is in [`ops`], where the entries that are read go is in [`emit`]. The VFS holds the
-//! directory's inode lock around all of it; nothing here is locked.
+//! What the VFS asks of directories is in [`ops`], where the entries that are read go is in [`emit`], and what becomes of
+//! their names in [`slot`]. The VFS holds the directory's inode lock around all of it; nothing here is locked.
 
 mod emit;
 mod ops;
+mod slot;
 
 pub(crate) use emit::Emitter;
 pub(crate) use ops::Operations;
+pub(crate) use slot::Slot;
 
 use super::{dentry::Dentry, inode, time::Moment, FileSystem, Inode};
 use crate::bindings;

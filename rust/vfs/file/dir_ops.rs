@@ -21,7 +21,7 @@ pub(crate) trait DirOperations: IoctlOperations {
     /// Runs at the last close.
     fn release_dir(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
     /// Hands entries to `out`, from its position on.
-    fn read_dir(file: &File<Self>, out: &mut Emitter<'_>) -> Result;
+    fn read_dir(file: &File<Self>, out: &mut Emitter<'_, Self>) -> Result;
     /// Makes names durable.
     fn fsync_dir(file: &File<Self>, datasync: bool) -> Result;
 }
@@ -82,8 +82,10 @@ impl<T: DirOperations> DirWrap<T> {
         file: *mut bindings::file,
         ctx: *mut bindings::dir_context,
     ) -> c_int {
-        // SAFETY: The file is open; the context is ours for the call.
-        let (file, mut out) = unsafe { (File::<T>::from_raw(file), Emitter::from_raw(ctx)) };
+        // SAFETY: The file is open.
+        let file = unsafe { File::<T>::from_raw(file) };
+        // SAFETY: The context is ours for the call, and the directory is locked.
+        let mut out = unsafe { Emitter::from_raw(ctx, file) };
         if file.inode().is_bad() {
             return EIO.to_errno();
         }

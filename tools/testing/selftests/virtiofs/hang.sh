@@ -34,7 +34,7 @@ killed() {
 }
 
 for t in "LOOKUP call stat:file" "GETATTR call stat:." "OPEN call open:file" "READ call read:file" \
-	"OPENDIR call readdir:sub" "MKDIR call mkdir:new"; do
+	"OPENDIR call readdir:sub" "READDIRPLUS call readdir:." "MKDIR call mkdir:new"; do
 	op=${t%% *} call=${t#* }
 	known_difference "$reason"
 	check "$op" killed nodax "" "$op" "${call%:*}" "${call#*:}"

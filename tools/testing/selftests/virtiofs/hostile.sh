@@ -59,7 +59,10 @@ row OPENDIR "call readdir" sub short long $wrong
 row IOCTL "call flags" file short long $wrong
 # A part of the data is a proper answer to these two.
 row READ "call read" file long $wrong
+row READDIRPLUS "call readdir" sub $wrong
+ctl nodax disable DO_READDIRPLUS >/dev/null
 row READDIR "call readdir" sub $wrong
+ctl nodax defaults >/dev/null
 if has_tag dax; then
 	for kind in short long $wrong; do
 		not_with_c "SETUPMAPPING, $kind" "$(difference_of "$kind")" && continue

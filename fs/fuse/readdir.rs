@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading directories: READDIR, or READDIRPLUS where lookups are likely to follow.
+//!
+//! An entry of READDIRPLUS carries what a lookup would have given. It is put into the dentry cache with the reference that
+//! the server counts for it; one that cannot be is given back. Whether READDIRPLUS pays is seen from what became of the
+//! entries of the last: [`Advice`].
+//!
+//! Takes no locks of its own; the VFS holds the directory's inode lock for reading.
+
+use crate::{
+    chan::{Flow, ForgetNode, Operation, Payload},
+    conn::Conn,
+    errno,
+    inode::{Entry, Inode},
+    ops::file::{Read, ReadPlus},
+    proto::{
+        dir::{DirentPlusRef, DirentPluses, DirentRef, Dirents},
+        file::ReadIn,
+        flags::InitFlags,
+        ids::NodeId,
+        reply::BadReply,
+    },
+    vfs::{
+        dir::{Emitter, Found, Slot},
+        file::File,
+    },
+    Fuse,
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::atomic::{AtomicFlag, Relaxed},
+};
+
+/// Most bytes of entries that are asked for at a time.
+const READDIR: usize = 8 * PAGE_SIZE;
+/// How much longer entries with attributes are. So much more is asked for in directories that prove to be large.
+const PLUS: usize = 4;
+/// How often a name that others change at the same time is tried.
+const TRIES: usize = 8;
+
+/// What is known about the use of attributes that are read along with names.
+pub(crate) struct Advice {
+    /// Of a directory: names in it were looked up since it was read last.
+    wanted: AtomicFlag,
+    /// Of an entry: it came with its directory and was not looked up since.
+    listed: AtomicFlag,
+}
+
+impl Default for Advice {
+    fn default() -> Self {
+        Self {
+            wanted: AtomicFlag::new(false),
+            listed: AtomicFlag::new(false),
+        }
+    }
+}
+
+/// A name in `dir` was looked up: reading it with attributes would have saved that.
+pub(crate) fn looked_up(dir: &Inode) {
+    dir.data().advice.wanted.store(true, Relaxed);
+}
+
+/// A name in `dir` that leads to `inode` was of use without a question.
+///
+/// # Errors
+///
+/// `ECHILD` in a lockless walk that must be repeated with references, to take notice of it.
+pub(crate) fn confirmed(dir: &Inode, inode: &Inode, may_block: bool) -> Result {
+    let listed = &inode.data().advice.listed;
+    if listed.load(Relaxed) {
+        if !may_block {
+            return Err(ECHILD);
+        }
+        listed.store(false, Relaxed);
+        looked_up(dir);
+    }
+    Ok(())
+}
+
+/// Whether attributes are to be read along.
+fn wants_plus(conn: &Conn, dir: &Inode, pos: u64) -> bool {
+    conn.has(InitFlags::DO_READDIRPLUS)
+        && !conn.missing.readdirplus.get()
+        && (!conn.has(InitFlags::READDIRPLUS_AUTO)
+            || dir.data().advice.wanted.xchg(false, Relaxed)
+            || pos == 0)
+}
+
+/// Hands what follows the reader's position to the reader, with one request.
+pub(crate) fn read(file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result {
+    let dir = file.inode();
+    let conn: &Conn = dir.sb().data();
+    if wants_plus(conn, dir, out.pos()) {
+        match read_plus(conn, file, out) {
+            Err(e) if e == errno::enosys() => conn.missing.readdirplus.set(),
+            other => return other,
+        }
+    }
+    let size = out.room().clamp(PAGE_SIZE, READDIR);
+    let entries = ask(conn, file, out.pos(), size, |nodeid, arg| Read::<true> {
+        nodeid,
+        arg,
+    })?;
+    let mut any = false;
+    for dirent in Dirents::new(&entries) {
+        let dirent = dirent.map_err(|bad| report(dir, bad))?;
+        any = true;
+        if !emit(out, &dirent) {
+            break;
+        }
+    }
+    // An end is an answer without a byte.
+    if any || entries.is_empty() {
+        Ok(())
+    } else {
+        Err(report(dir, BadReply::TooShort))
+    }
+}
+
+/// As [`read`], by READDIRPLUS. Entries for which the reader has no room are put into the cache all the same.
+fn read_plus(conn: &Conn, file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result {
+    let dir = file.inode();
+    let size = out.room().clamp(PAGE_SIZE, READDIR) * if out.pos() == 0 { 1 } else { PLUS };
+    let version = conn.attr_version();
+    let mut spare = Some(ForgetNode::new()?);
+    let entries = ask(conn, file, out.pos(), size, |nodeid, arg| ReadPlus {
+        nodeid,
+        arg,
+    })?;
+    let (mut any, mut full) = (false, false);
+    for plus in DirentPluses::new(&entries) {
+        let plus = plus.map_err(|bad| report(dir, bad))?;
+        any = true;
+        full = full || !emit(out, &plus.dirent);
+        if !plus.counts() {
+            continue;
+        }
+        match spare.take().map_or_else(ForgetNode::new, Ok) {
+            // What cannot be put into the cache can be looked up.
+            Ok(node) => drop(link(conn, out, &plus, node, version)),
+            Err(_) => pr_warn!("no memory to give back a reference of READDIRPLUS\n"),
+        }
+    }
+    if any || entries.is_empty() {
+        Ok(())
+    } else {
+        Err(report(dir, BadReply::TooShort))
+    }
+}
+
+/// Asks for entries behind `pos`: as many as go into `size` bytes.
+fn ask<O: Operation<Reply = ()>>(
+    conn: &Conn,
+    file: &File<Fuse>,
+    pos: u64,
+    size: usize,
+    op: impl FnOnce(NodeId, ReadIn) -> O,
+) -> Result<KVec<u8>> {
+    let inode = file.inode();
+    let size = size.min(conn.negotiated().max_read);
+    let (room, size) = match KVec::from_elem(0u8, size, GFP_KERNEL | __GFP_NOWARN) {
+        Ok(room) => (room, size),
+        Err(_) => (KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?, PAGE_SIZE),
+    };
+    let arg = ReadIn {
+        fh: file.data().handle(),
+        offset: pos,
+        size: size as u32,
+        flags: file.flags(),
+        ..Default::default()
+    };
+    let op = op(NodeId::new(inode.key()), arg);
+    let flow = Flow::FromServer(size as u32);
+    let ((), payload, len) = conn.call_with(inode.sb(), &op, Payload::Bytes(room), flow)?;
+    let Payload::Bytes(mut entries) = payload else {
+        return Err(EIO);
+    };
+    if len > entries.len() {
+        return Err(EIO);
+    }
+    entries.truncate(len);
+    Ok(entries)
+}
+
+fn emit(out: &mut Emitter<'_, Fuse>, dirent: &DirentRef<'_>) -> bool {
+    out.emit(dirent.name, dirent.ino, dirent.typ, dirent.off)
+}
+
+/// Puts an entry into the dentry cache.
+///
+/// # Errors
+///
+/// Whatever kept it from that. The reference that the server counts is given back then.
+fn link(
+    conn: &Conn,
+    out: &Emitter<'_, Fuse>,
+    plus: &DirentPlusRef<'_>,
+    node: KBox<ForgetNode>,
+    version: u64,
+) -> Result {
+    let entry = Entry::new(conn, plus.entry, node, version)?.ok_or(EIO)?;
+    let until = entry.valid_until();
+    let auto = conn.has(InitFlags::READDIRPLUS_AUTO);
+    for _ in 0..TRIES {
+        match out.slot(plus.dirent.name)? {
+            Slot::Known(known) => match known.inode() {
+                Some(inode) if !inode.is_bad() && entry.is(inode) => {
+                    entry.refresh(inode);
+                    inode.data().advice.listed.store(auto, Relaxed);
+                    known.set_valid_until(until);
+                    return Ok(());
+                }
+                _ => known.invalidate(),
+            },
+            Slot::New(slot) => {
+                let inode = entry.into_inode(out.inode().sb())?;
+                inode.data().advice.listed.store(auto, Relaxed);
+                return slot.join(Found {
+                    inode: Some(inode),
+                    valid_until: until,
+                });
+            }
+        }
+    }
+    Err(EAGAIN)
+}
+
+/// A reply that lists what cannot be.
+fn report(dir: &Inode, bad: BadReply) -> Error {
+    if crate::vfs::ratelimit() {
+        pr_warn!("directory of node {}: {}\n", dir.key(), bad.as_str());
+    }
+    EIO
+}
