@@ -279,6 +279,11 @@ impl crate::vfs::file::Operations for Fuse {
             Self::refresh(io.file().inode(), true, true)?;
         }
         let inode = io.file().inode();
+        if inode.is_dax() {
+            if let Some(n) = dax::io::overwrite(io)? {
+                return io.sync(n);
+            }
+        }
         let lock = inode.lock_killable()?;
         let n = io.checks()?;
         if n == 0 {

@@ -16,17 +16,18 @@ use crate::{
         cred::Caller,
         dentry::{Cached, Confirm},
         super_block::{OptionWriter, StatFs, XattrHandlers},
-        FileSystem,
+        FileSystem, Mounted,
     },
     virtiofs, Fuse,
 };
 use core::fmt::Write as _;
-use kernel::{prelude::*, str::CStr};
+use kernel::{prelude::*, str::CStr, sync::Arc};
 
 /// What a mount holds: the connection to its server, and where that came from.
 pub(crate) struct Mount {
     conn: Conn,
     origin: Origin,
+    mounted: Arc<Mounted<Fuse>>,
 }
 
 /// What was mounted.
@@ -37,8 +38,22 @@ pub(crate) enum Origin {
 
 impl Mount {
     /// Makes the data of a super block.
-    pub(crate) fn new(conn: Conn, origin: Origin) -> Self {
-        Self { conn, origin }
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(conn: Conn, origin: Origin) -> Result<Self> {
+        let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
+        Ok(Self {
+            conn,
+            origin,
+            mounted,
+        })
+    }
+
+    /// What lends the super block to work in the background.
+    pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
+        &self.mounted
     }
 
     /// What was mounted.
@@ -62,6 +77,10 @@ impl FileSystem for Fuse {
     type Super = Mount;
     type Inode = InodeData;
     type File = FileData;
+
+    fn mounted(data: &Mount) -> &Mounted<Self> {
+        &data.mounted
+    }
 
     fn put_super(data: &Mount) {
         if let Some(dax) = data.conn.dax() {

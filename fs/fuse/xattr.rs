@@ -23,6 +23,8 @@ use kernel::{prelude::*, str::CStr};
 
 /// The attribute that holds file capabilities.
 const CAPS: &[u8] = b"security.capability";
+/// The bits of a mode that a write clears.
+const S_ISUGID: u32 = 0o6000;
 /// Most bytes of a value or a list.
 const SIZE_MAX: usize = 65536;
 
@@ -38,6 +40,14 @@ fn copy_out(payload: Payload, len: usize, room: &mut [u8]) -> Result<usize> {
         left = rest;
     }
     Ok(len)
+}
+
+/// Whether a write has nothing to clear: no set-user-id or set-group-id bit, and, as far as is known without asking, no file
+/// capabilities.
+pub(crate) fn has_no_privs(inode: &Inode) -> bool {
+    inode.mode() & S_ISUGID == 0
+        && (inode.sb().data().missing.getxattr.get()
+            || !inode.data().state.lock().no_caps_until.passed())
 }
 
 impl Operations for Fuse {

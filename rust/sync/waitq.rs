@@ -8,7 +8,16 @@
 
 use crate::bindings;
 use core::marker::PhantomPinned;
-use kernel::{prelude::*, str::CStr, sync::LockClassKey, types::Opaque};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::LockClassKey,
+    time::{msecs_to_jiffies, Msecs},
+    types::Opaque,
+};
+
+/// The timeout of a wait that has none, `MAX_SCHEDULE_TIMEOUT`.
+const FOREVER: c_long = c_long::MAX;
 
 /// A `wait_queue_head`.
 #[pin_data]
@@ -32,7 +41,7 @@ struct Entry<'a> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        // SAFETY: Both were initialised by `wait_killable` and outlive this guard.
+        // SAFETY: Both were initialised by `wait` and outlive this guard.
         unsafe { bindings::finish_wait(self.queue.head.get(), self.entry.get()) };
     }
 }
@@ -55,8 +64,17 @@ impl WaitQueue {
     ///
     /// `EINTR` when a fatal signal arrived first.
     pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
+        loop {
+            if let Some(r) = self.wait(FOREVER, &mut ready)? {
+                return Ok(r);
+            }
+        }
+    }
+
+    /// Sleeps until `ready` gives a value, for `left` jiffies at most.
+    fn wait<R>(&self, mut left: c_long, mut ready: impl FnMut() -> Option<R>) -> Result<Option<R>> {
         if let Some(r) = ready() {
-            return Ok(r);
+            return Ok(Some(r));
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is valid for writes and stays in place until `guard` takes it off the queue.
@@ -75,14 +93,30 @@ impl WaitQueue {
                 )
             };
             if let Some(r) = ready() {
-                return Ok(r);
+                return Ok(Some(r));
             }
             if killed != 0 {
                 return Err(EINTR);
             }
+            if left == 0 {
+                return Ok(None);
+            }
             // SAFETY: May be called in process context, where all waits are.
-            unsafe { kernel::bindings::schedule() };
+            left = unsafe { kernel::bindings::schedule_timeout(left) };
         }
+    }
+
+    /// As [`Self::wait_killable`], for `ms` milliseconds at most; [`None`] when they are over.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when a fatal signal arrived first.
+    pub(crate) fn wait_killable_for<R>(
+        &self,
+        ms: Msecs,
+        ready: impl FnMut() -> Option<R>,
+    ) -> Result<Option<R>> {
+        self.wait(msecs_to_jiffies(ms) as c_long, ready)
     }
 
     /// Wakes every waiter; each looks at its condition again.

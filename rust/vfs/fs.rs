@@ -9,7 +9,7 @@
 
 use super::{
     dentry::{Cached, Confirm},
-    inode, super_block, to_int, Inode, SuperBlock, Supers,
+    inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers,
 };
 use crate::bindings;
 use core::{marker::PhantomPinned, ptr::NonNull};
@@ -44,6 +44,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     type Inode: Send + Sync + 'static;
     /// What an open file holds.
     type File: Send + Sync + 'static;
+
+    /// What lends the super block to background work.
+    fn mounted(data: &Self::Super) -> &Mounted<Self>;
 
     /// Runs at the end of an unmount, when every inode is gone.
     fn put_super(data: &Self::Super);

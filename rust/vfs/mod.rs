@@ -20,6 +20,7 @@ pub(crate) mod fs;
 pub(crate) mod inode;
 pub(crate) mod iter;
 pub(crate) mod mapping;
+pub(crate) mod mounted;
 pub(crate) mod page;
 pub(crate) mod super_block;
 pub(crate) mod supers;
@@ -28,6 +29,7 @@ pub(crate) mod xattr;
 
 pub(crate) use fs::{Common, FileSystem, Registration};
 pub(crate) use inode::Inode;
+pub(crate) use mounted::Mounted;
 pub(crate) use super_block::SuperBlock;
 pub(crate) use supers::Supers;
 

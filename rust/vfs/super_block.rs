@@ -172,6 +172,8 @@ pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::
         (*sb).s_root = dentry;
         (*sb).s_flags |= bindings::RUST_FUSE_SB_ACTIVE;
     }
+    // SAFETY: The private data is set; `kill_sb` closes it before anything else.
+    unsafe { M::Fs::mounted(SuperBlock::<M::Fs>::from_raw(sb).data()).open(sb) };
     // SAFETY: The super block's type is the member of a registration that outlives it; `kill_sb` takes it off.
     unsafe {
         let supers = Common::<M::Fs>::of((*sb).s_type).supers();
@@ -188,6 +190,9 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
     // SAFETY: Called once, with the super block still valid; afterwards no inode is left that would use the private data.
     unsafe {
         let info = (*sb).s_fs_info;
+        if !info.is_null() {
+            T::mounted(&*info.cast::<T::Super>()).close();
+        }
         Common::<T>::of((*sb).s_type).supers().remove(sb);
         bindings::kill_anon_super(sb);
         // Lockless walks may still be in `permission` or `d_revalidate`.

@@ -32,10 +32,7 @@ impl Operations for Fuse {
 fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     let dax = inode.sb().data().dax().ok_or(EIO)?;
     let pos = fault.touched();
-    let want = Want {
-        write: fault.write(),
-        may_write: fault.file().writable(),
-    };
+    let want = Want::new(fault.write(), fault.file().writable());
     loop {
         // Beyond the end of the file there is nothing to map; the fault itself says so.
         let _pin = if pos < inode.size() {
@@ -44,7 +41,7 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
             None
         };
         if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
-            dax.pass_into(inode, pos >> RANGE_SHIFT, want);
+            dax.pass_into(inode, pos >> RANGE_SHIFT, &want);
         }
         let lock = inode.invalidate_lock_shared_killable()?;
         match fault.handle(&lock) {
@@ -62,24 +59,26 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     }
 }
 
-/// Pins the range, taking one from another file or part where none is free.
-fn pin_or_reclaim<'a>(dax: &'a Arc<Dax>, inode: &Inode, index: u64, want: Want) -> Result<Pin<'a>> {
-    let mut waiting = None;
+/// Pins the range, taking one from another file or part where none is free. Where nothing can be taken, waits in line.
+fn pin_or_reclaim<'a>(
+    dax: &'a Arc<Dax>,
+    inode: &Inode,
+    index: u64,
+    want: Want<'_>,
+) -> Result<Pin<'a>> {
+    let mut place = None;
     loop {
         let seen = dax.epoch();
+        let want = Want {
+            take_over: true,
+            place: place.as_ref(),
+            ..want
+        };
         match dax.pin(inode, index, want) {
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
-            Err(Why::NoRange) => {
-                if dax.reclaim_one(inode.sb())? {
-                    continue;
-                }
-                if waiting.is_none() {
-                    waiting = Some(dax.announce());
-                } else {
-                    dax.stats().wait(|| dax.wait_for_change(seen))?;
-                }
-            }
+            Err(Why::NoRange) if place.is_some() => dax.wait_a_while(seen)?,
+            Err(Why::NoRange) => place = Some(dax.line_up()?),
         }
     }
 }

@@ -3,10 +3,11 @@
 //! Reading and overwriting by DAX. Where no range is to be had, the data goes by READ and WRITE, which is the same data:
 //! the host's page cache.
 //!
-//! Locks: the inode lock around both, shared for reading, as the size must not change under an access.
+//! Locks: the inode lock around both, as the size must not change under an access: shared, except for a write that changes
+//! more than data.
 
 use super::{
-    pin::{Want, Why},
+    pin::{Pin, Want, Why},
     ranges::{RANGE_SHIFT, RANGE_SIZE},
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         inode::Locked,
         iter::{Io, Read, Write},
     },
+    xattr::has_no_privs,
     Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
@@ -30,19 +32,21 @@ fn rest_of_range(pos: u64) -> u64 {
     RANGE_SIZE - (pos & (RANGE_SIZE - 1))
 }
 
-/// Moves data range by range: by DAX where it can, else with `other`.
+/// How many ranges the bytes from `pos` to `end`, which is behind it, lie in.
+fn ranges_of(pos: u64, end: u64) -> u64 {
+    (end.saturating_sub(1) >> RANGE_SHIFT).saturating_sub(pos >> RANGE_SHIFT) + 1
+}
+
+/// Moves data range by range: by DAX where it can, else with `other`. The inode lock is held.
 fn each_range<const WRITE: bool>(
     io: &mut Io<'_, Fuse, WRITE>,
-    lock: &Locked<'_, Fuse>,
+    direct: impl Fn(&Pin<'_>, &mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
     other: impl Fn(&mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let file = io.file();
     let inode = file.inode();
     let dax = inode.sb().data().dax().ok_or(EIO)?;
-    let want = Want {
-        write: WRITE,
-        may_write: file.writable(),
-    };
+    let mut want = Want::new(WRITE, file.writable());
     let mut done = 0;
     // Rounds in which the user's memory, faulted in, was gone again before a byte was copied.
     let mut fruitless = 0;
@@ -53,16 +57,30 @@ fn each_range<const WRITE: bool>(
         if n == 0 {
             return Ok(done);
         }
+        let index = pos >> RANGE_SHIFT;
+        want.ranges = ranges_of(pos, inode.size().min(pos.saturating_add(io.len() as u64)));
         let moved = if fruitless < FRUITLESS {
-            match dax.pin(inode, pos >> RANGE_SHIFT, want) {
-                Ok(_pin) => {
-                    if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
-                        dax.pass_into(inode, pos >> RANGE_SHIFT, want);
+            match dax.pin(inode, index, want) {
+                Ok(pin) => {
+                    if want.take_over {
+                        dax.has_got_it(inode, index);
+                        want.take_over = false;
                     }
-                    io.limited(n, |io| iomap::transfer(io, lock))
+                    let at_start = pos & (RANGE_SIZE - 1) == 0;
+                    if done == 0 && index > 0 && (at_start || want.ranges > 1) {
+                        dax.pass_into(inode, index, &want);
+                    }
+                    direct(&pin, io, n)
                 }
-                Err(Why::NoRange) if dax.make_room(inode, pos >> RANGE_SHIFT) => continue,
-                Err(Why::NoRange) => other(io, n),
+                Err(Why::NoRange) if !want.take_over && dax.is_worth_it(inode, index) => {
+                    want.take_over = true;
+                    continue;
+                }
+                Err(Why::NoRange) => {
+                    dax.stats().fallbacks.add(1);
+                    want.take_over = false;
+                    other(io, n)
+                }
                 Err(Why::Failed(e)) => Err(e),
             }
         } else {
@@ -86,13 +104,46 @@ fn each_range<const WRITE: bool>(
 pub(crate) fn read(io: &mut Read<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
     let lock = inode.lock_shared_killable()?;
-    each_range(io, &lock, read_direct)
+    let direct =
+        |_: &Pin<'_>, io: &mut Read<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, &lock));
+    each_range(io, direct, read_direct)
+}
+
+/// Overwrites with the inode lock shared, so that writers of one file run together: where nothing but data changes. [`None`]
+/// when it has to be held for writing; nothing has happened then.
+pub(crate) fn overwrite(io: &mut Write<'_, Fuse>) -> Result<Option<usize>> {
+    let inode = io.file().inode();
+    let inside = |io: &Write<'_, Fuse>| {
+        let end = io.pos().checked_add(io.len() as u64);
+        !io.append() && end.is_some_and(|end| end <= inode.size()) && has_no_privs(inode)
+    };
+    if !inside(io) {
+        return Ok(None);
+    }
+    let _lock = inode.lock_shared_killable()?;
+    // The size stands still from here on.
+    if !inside(io) {
+        return Ok(None);
+    }
+    if io.checks()? == 0 {
+        return Ok(Some(0));
+    }
+    let direct = |pin: &Pin<'_>, io: &mut Write<'_, Fuse>, n| {
+        let addr = pin.addr() + (io.pos() & (RANGE_SIZE - 1));
+        pin.window().copy(addr, n, io)
+    };
+    let done = each_range(io, direct, write_direct);
+    // The host's times have changed without a request that would say so.
+    attr::expire(inode);
+    done.map(Some)
 }
 
 /// Overwrites what lies inside the file. The inode lock is held for writing.
 pub(crate) fn write(io: &mut Write<'_, Fuse>, lock: &Locked<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
-    let done = each_range(io, lock, write_direct)?;
+    let direct =
+        |_: &Pin<'_>, io: &mut Write<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, lock));
+    let done = each_range(io, direct, write_direct)?;
     // The host's times have changed without a request that would say so.
     attr::expire(inode);
     Ok(done)

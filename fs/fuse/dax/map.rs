@@ -57,6 +57,15 @@ impl Map {
         self.tree.lock().as_ref()?.ranges.get(&index).copied()
     }
 
+    /// How many parts in a row, up to `most`, have a range before `index`.
+    pub(super) fn mapped_before(&self, index: u64, most: u64) -> u64 {
+        let slot = self.tree.lock();
+        let Some(tree) = &*slot else { return 0 };
+        (1..=most.min(index))
+            .take_while(|back| tree.ranges.get(&(index - back)).is_some())
+            .count() as u64
+    }
+
     /// Takes memory for an entry.
     pub(super) fn room(&self) -> Result<Room> {
         let missing = self.tree.lock().is_none();

@@ -4,27 +4,35 @@
 //!
 //! The window is cut into ranges of 2 MiB ([`ranges`]: which is free, which maps what). An inode knows which range each of
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
-//! is pinned it stays where it is. [`setup`] asks the server; [`io`] reads and writes, [`fault`] serves page faults, [`reclaim`] takes ranges back.
+//! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
+//! serves page faults. When the window is full, [`policy`] says which parts are worth a range, [`reclaim`] takes one from others,
+//! and [`line`] who is next. [`cleaner`] unmaps what inodes leave behind.
 //!
 //! Locks: an inode's map and the table of ranges each have a spinlock; neither is held inside the other, nor while anything
 //! waits. No lock of this module is held while the server is asked; who needs a range that is on its way waits for the
 //! window to change, killably, holding nothing but what the VFS holds for it.
 
+mod cleaner;
 pub(crate) mod fault;
 pub(crate) mod io;
+mod line;
 pub(crate) mod map;
 pub(crate) mod pin;
 pub mod policy;
 pub mod ranges;
-pub(crate) mod reclaim;
-pub(crate) mod setup;
+mod reclaim;
+mod removal;
+mod setup;
 pub(crate) mod stats;
 
 use crate::{
     chan::Transport,
+    conn::Flag,
     dax_core::device::Window,
     sync::{waitq::new_waitq, WaitQueue},
+    vfs::{time::Moment, Mounted},
     virtiofs::Registry,
+    Fuse,
 };
 use kernel::{
     alloc::KVVec,
@@ -58,23 +66,48 @@ pub(crate) struct Dax {
     stats: Arc<Stats>,
     #[pin]
     changed: WaitQueue,
-    /// Maps of inodes that left memory.
+    /// Faults that wait for a range.
     #[pin]
-    stale: SpinLock<reclaim::Stale>,
+    line: SpinLock<line::Line>,
+    /// How many they are.
+    in_line: Atomic<u32>,
+    /// REMOVEMAPPINGs on their way.
+    removals: Atomic<u32>,
+    /// The server does not map over what is mapped: it has to be told to unmap first.
+    no_overlay: Flag,
+    /// Maps that inodes left behind.
     #[pin]
-    cleaner: Work<Dax>,
+    stale: SpinLock<cleaner::Stale>,
+    #[pin]
+    cleaner: Work<Dax, CLEANER>,
+    mounted: Arc<Mounted<Fuse>>,
+    #[pin]
+    reclaimer: Work<Dax, RECLAIMER>,
 }
+
+/// The work item of [`cleaner`].
+const CLEANER: u64 = 0;
+/// The work item of [`reclaim`].
+const RECLAIMER: u64 = 1;
 
 impl_has_work! {
-    impl HasWork<Self> for Dax { self.cleaner }
+    impl HasWork<Self, CLEANER> for Dax { self.cleaner }
+    impl HasWork<Self, RECLAIMER> for Dax { self.reclaimer }
 }
 
+/// After so many milliseconds pages that were pinned are looked at again.
+const PINNED_MS: u32 = 50;
+
 /// A wait that was announced.
-struct Waiting<'a>(&'a Dax);
+struct Waiting<'a> {
+    dax: &'a Dax,
+    since: Moment,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Release);
+        self.dax.waiting.fetch_sub(1, Release);
+        self.dax.stats.waited(self.since.elapsed_ms());
     }
 }
 
@@ -89,6 +122,7 @@ impl Dax {
         transport: Arc<dyn Transport>,
         registry: Arc<Registry>,
         stats: Arc<Stats>,
+        mounted: Arc<Mounted<Fuse>>,
     ) -> Result<Arc<Self>> {
         let n = window.ranges();
         let counters = policy::counters_for(n);
@@ -111,8 +145,14 @@ impl Dax {
                 waiting: Atomic::new(0),
                 stats,
                 changed <- new_waitq!("fuse dax ranges"),
-                stale <- new_spinlock!(reclaim::Stale::default(), "fuse dax stale maps"),
+                line <- new_spinlock!(line::Line::new(), "fuse dax line"),
+                in_line: Atomic::new(0),
+                removals: Atomic::new(0),
+                no_overlay: Flag::default(),
+                stale <- new_spinlock!(cleaner::Stale::default(), "fuse dax stale maps"),
                 cleaner <- new_work!("fuse dax cleaner"),
+                mounted,
+                reclaimer <- new_work!("fuse dax reclaimer"),
             }),
             GFP_KERNEL,
         )
@@ -125,8 +165,12 @@ impl Dax {
 
     /// Says that the table changed.
     fn change(&self) {
-        let counts = self.ranges.lock().counts();
+        let (counts, ahead) = {
+            let ranges = self.ranges.lock();
+            (ranges.counts(), ranges.ahead())
+        };
         self.stats.set_ranges(&counts);
+        self.stats.set_ahead(&ahead);
         self.epoch.fetch_add(1, Release);
         self.changed.wake_all();
     }
@@ -142,7 +186,10 @@ impl Dax {
     /// the table after that look sees the announcement, as both hold the table's lock in between.
     fn announce(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Full);
-        Waiting(self)
+        Waiting {
+            dax: self,
+            since: Moment::now(),
+        }
     }
 
     /// Waits until the table is not what it was at `seen`.
@@ -153,5 +200,22 @@ impl Dax {
     fn wait_for_change(&self, seen: u64) -> Result {
         self.changed
             .wait_killable(|| (self.epoch() != seen).then_some(()))
+    }
+
+    /// As [`Self::wait_for_change`], but not for long: a pinned page that is let go does not change the table.
+    fn wait_a_while(&self, seen: u64) -> Result {
+        self.changed
+            .wait_killable_for(PINNED_MS, || (self.epoch() != seen).then_some(()))
+            .map(|_| ())
+    }
+
+    /// The window.
+    fn window(&self) -> &Arc<Window> {
+        &self.window
+    }
+
+    /// What happened so far.
+    fn stats(&self) -> &Stats {
+        &self.stats
     }
 }

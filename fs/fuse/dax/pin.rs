@@ -5,10 +5,11 @@
 //! Takes the spinlocks of map and table one at a time; holds neither while it waits.
 
 use super::{
+    line::Place,
     ranges::{Refused, Use},
     Dax,
 };
-use crate::inode::Inode;
+use crate::{dax_core::device::Window, inode::Inode};
 use kernel::{prelude::*, sync::Arc};
 
 /// A range that stays where it is.
@@ -28,6 +29,18 @@ impl Drop for Pin<'_> {
     }
 }
 
+impl Pin<'_> {
+    /// Start of the range in the window, in bytes.
+    pub(super) fn addr(&self) -> u64 {
+        self.using.as_ref().map_or(0, Use::offset)
+    }
+
+    /// The window.
+    pub(super) fn window(&self) -> &Window {
+        self.dax.window()
+    }
+}
+
 /// Why a range could not be had.
 pub(crate) enum Why {
     /// Every range is in use by something else.
@@ -44,14 +57,31 @@ impl From<Error> for Why {
 
 /// What the data will be used for.
 #[derive(Clone, Copy)]
-pub(crate) struct Want {
+pub(crate) struct Want<'a> {
     /// It is written now.
     pub(crate) write: bool,
     /// It may be written later: map it writable at once, which saves a second round trip.
     pub(crate) may_write: bool,
+    /// How many ranges from this one on are wanted.
+    pub(crate) ranges: u64,
+    /// It is worth a range of something else.
+    pub(super) take_over: bool,
+    /// Where in the line the caller waits.
+    pub(super) place: Option<&'a Place<'a>>,
 }
 
-impl Want {
+impl Want<'_> {
+    /// One range, if one is free.
+    pub(crate) fn new(write: bool, may_write: bool) -> Self {
+        Self {
+            write,
+            may_write,
+            ranges: 1,
+            take_over: false,
+            place: None,
+        }
+    }
+
     /// Whether `e` says that the range cannot be writable, where it need not be.
     fn refused(&self, e: Error) -> bool {
         !self.write && self.may_write && [EACCES, EPERM, EROFS].contains(&e)
@@ -64,21 +94,31 @@ impl Dax {
         self: &'a Arc<Self>,
         inode: &Inode,
         index: u64,
-        mut want: Want,
+        mut want: Want<'_>,
     ) -> Result<Pin<'a>, Why> {
         let map = &inode.data().ranges;
         let mut waiting = None;
         loop {
             let seen = self.epoch();
             let Some(id) = map.get(index) else {
-                match self.map_new(inode, index, want.write || want.may_write) {
+                match self.map_new(inode, index, &want) {
                     // The server maps nothing writable: have it read-only.
                     Err(Why::Failed(e)) if want.refused(e) => want.may_write = false,
+                    // It may be one of the others that the server refuses.
+                    Err(Why::Failed(e)) if want.ranges > 1 && e != EINTR => want.ranges = 1,
                     other => other?,
                 }
                 continue;
             };
-            let got = self.ranges.lock().get(id, want.write);
+            let (got, opened) = {
+                let mut ranges = self.ranges.lock();
+                let parked = ranges.counts().parked;
+                let got = ranges.get(id, want.write);
+                (got, ranges.counts().parked != parked)
+            };
+            if opened {
+                self.change();
+            }
             match got {
                 Ok(using) => {
                     return Ok(Pin {
@@ -87,10 +127,10 @@ impl Dax {
                     })
                 }
                 Err(Refused::Busy) if waiting.is_none() => waiting = Some(self.announce()),
-                Err(Refused::Busy) => self.stats.wait(|| self.wait_for_change(seen))?,
+                Err(Refused::Busy) => self.wait_for_change(seen)?,
                 Err(Refused::NeedsUpgrade) => self.upgrade(inode, index, id)?,
                 // An upgrade was lost; nobody knows what the host has there.
-                Err(Refused::Tainted) => return Err(EIO.into()),
+                Err(Refused::Tainted) => self.abandon(inode, index, id)?,
                 Err(Refused::Gone | Refused::Writable) => map.remove(index, id),
             }
         }

@@ -9,21 +9,26 @@
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | `Free` | `Reserved` | [`reserve`](Ranges::reserve) |
+//! | `Free` | `Reserved` | [`reserve`](Ranges::reserve), [`reserve_after`](Ranges::reserve_after) |
 //! | `Reserved` | `Mapping` | [`begin_map`](Ranges::begin_map) |
-//! | `Reserved` | `Free` | [`release`](Ranges::release) |
+//! | `Reserved` | `Free`, `Unmapping` | [`release`](Ranges::release) |
 //! | `Mapping` | `Mapped` | [`mapped`](Ranges::mapped) |
-//! | `Mapping` | `Free`, `Retired` | [`map_failed`](Ranges::map_failed), [`retire_mapping`](Ranges::retire_mapping) |
+//! | `Mapping` | `Free`, `Unmapping`, `Retired` | [`map_failed`](Ranges::map_failed), [`retire_mapping`](Ranges::retire_mapping) |
 //! | `Mapped` | itself | [`get`](Ranges::get), [`put`](Ranges::put); [`begin_upgrade`](Ranges::begin_upgrade) and what ends it |
-//! | `Mapped` | `Unmapping` | [`begin_unmap`](Ranges::begin_unmap) |
+//! | `Mapped`, `Parked` | `Unmapping` | [`begin_unmap`](Ranges::begin_unmap) |
 //! | `Unmapping` | `Free`, `Retired` | [`unmapped`](Ranges::unmapped), [`unmap_failed`](Ranges::unmap_failed) |
 //! | `Unmapping` | `Reserved` | [`hand_over`](Ranges::hand_over) |
 //! | `Unmapping` | `Mapped` | [`unmap_cancelled`](Ranges::unmap_cancelled) |
+//! | `Unmapping` | `Parked` | [`park`](Ranges::park) |
+//! | `Parked` | `Mapped` | [`get`](Ranges::get): its owner came back |
+//! | `Parked` | `Reserved` | [`reserve_parked`](Ranges::reserve_parked): somebody else needs the slot |
 //!
 //! # Rules
 //!
 //! - A slot is for one [`Owner`] from `reserve` until it is free again or handed over.
 //! - Only a mapping without users can be removed; from `begin_unmap` on it gets no new ones.
+//! - A slot that still has another mapping at the host (`over`) is given out only to be mapped over,
+//!   or unmapped first.
 //! - A mapping is used for writing only if the host has said that it is writable.
 //! - A slot for which a request may still reach the host, because nobody knows how it ended, is
 //!   `Retired`: it maps nothing until the host has forgotten everything ([`Ranges::reset`]).
@@ -32,12 +37,14 @@
 //! Ids and tokens belong to the table that made them. One of another table is refused unless slot,
 //! state and generation happen to be the same.
 
+mod list;
 mod mapped;
 mod reclaim;
 mod slot;
 mod token;
 
 pub use slot::{
+    Ahead,
     Counts,
     Slot, //
 };
@@ -57,6 +64,7 @@ pub use token::{
 };
 
 use core::borrow::BorrowMut;
+use list::List;
 use slot::{
     Live,
     State, //
@@ -67,14 +75,17 @@ use slot::{
 /// # Invariants
 ///
 /// - `counts` holds the number of slots in each state.
-/// - The free list, from `free` along `next`, holds each free slot once and nothing else.
+/// - `free` and `parked` hold the slots in these states, each once, and nothing else.
 #[derive(Debug)]
 pub struct Ranges<S> {
     slots: S,
-    free: Option<u32>,
+    free: List,
+    /// In the order in which they were parked.
+    parked: List,
     /// Where the search for a victim goes on.
     hand: u32,
     counts: Counts,
+    ahead: Ahead,
 }
 
 impl<S: BorrowMut<[Slot]>> Ranges<S> {
@@ -84,9 +95,11 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     pub fn new(storage: S) -> Self {
         let mut ranges = Self {
             slots: storage,
-            free: None,
+            free: List::default(),
+            parked: List::default(),
             hand: 0,
             counts: Counts::default(),
+            ahead: Ahead::default(),
         };
         ranges.reset();
         ranges
@@ -97,16 +110,18 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// Ids and tokens from before are stale.
     pub fn reset(&mut self) {
+        self.free = List::default();
+        self.parked = List::default();
         let slots = self.slots.borrow_mut();
         let total = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-        for (index, slot) in (0..total).zip(slots) {
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.state = State::Free {
-                next: Some(index + 1).filter(|&next| next < total),
-            };
+        for index in 0..total {
+            if let Some(slot) = slots.get_mut(index as usize) {
+                slot.generation = slot.generation.wrapping_add(1);
+                slot.state = State::Free;
+                // INVARIANT: Every slot is free and on the list.
+                self.free.push_back(slots, index);
+            }
         }
-        // INVARIANT: every slot is free and on the list.
-        self.free = Some(0).filter(|_| total > 0);
         self.hand = 0;
         self.counts = Counts {
             total,
@@ -119,6 +134,12 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     #[inline]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What became of mappings that were made ahead.
+    #[inline]
+    pub fn ahead(&self) -> Ahead {
+        self.ahead
     }
 
     /// The slot that `id` names, if its generation is still the same.
@@ -134,12 +155,15 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     fn live(&mut self, id: RangeId) -> Result<&mut Live, Refused> {
         match &mut self.slot(id)?.state {
             State::Mapped(live) => Ok(live),
-            State::Reserved | State::Mapping | State::Unmapping(_) => Err(Refused::Busy),
-            State::Free { .. } | State::Retired => Err(Refused::Gone),
+            State::Reserved { .. }
+            | State::Mapping { .. }
+            | State::Parked(_)
+            | State::Unmapping(_) => Err(Refused::Busy),
+            State::Free | State::Retired => Err(Refused::Gone),
         }
     }
 
-    /// Moves a slot from one state to another, with its counts.
+    /// Moves a slot from one state to another, with its counts and its place on a list.
     ///
     /// `step` looks at the old state and says the new one, or refuses and nothing changes.
     fn step(
@@ -154,6 +178,21 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         *from = from.wrapping_sub(1);
         let to = self.counts.of(&new);
         *to = to.wrapping_add(1);
+        let slots = self.slots.borrow_mut();
+        // INVARIANT: The slot leaves the list of its old state and joins that of its new one.
+        match old {
+            State::Free => self.free.remove(slots, id.index),
+            State::Parked(_) => self.parked.remove(slots, id.index),
+            _ => (),
+        }
+        match new {
+            State::Free => self.free.push_front(slots, id.index),
+            State::Parked(_) => self.parked.push_back(slots, id.index),
+            _ => (),
+        }
+        if old.is_ahead() && !new.is_live() {
+            self.ahead.wasted += 1;
+        }
         Ok(())
     }
 
@@ -169,18 +208,15 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         next
     }
 
-    /// Puts a slot on the free list if `from` accepts its state.
+    /// Frees a slot if `from` accepts its state.
     fn free(&mut self, id: RangeId, from: impl FnOnce(&State) -> bool) -> Result<(), Refused> {
-        let next = self.free;
         self.step(id, |state| {
             if from(state) {
-                Ok(State::Free { next })
+                Ok(State::Free)
             } else {
                 Err(Refused::Gone)
             }
         })?;
-        // INVARIANT: the slot was not free, so it was not on the list.
-        self.free = Some(id.index);
         self.end_generation(id);
         Ok(())
     }
@@ -198,31 +234,63 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         Ok(())
     }
 
-    /// Takes a free slot for `owner`; [`None`] when there is none.
-    pub fn reserve(&mut self, owner: Owner) -> Option<Reserved> {
-        let index = self.free?;
+    /// Takes the free slot at `index`, if it is free.
+    fn reserve_at(&mut self, index: u32, owner: Owner) -> Option<Reserved> {
         let slot = self.slots.borrow_mut().get_mut(index as usize)?;
-        let State::Free { next } = slot.state else {
+        if !matches!(slot.state, State::Free) {
             return None;
-        };
+        }
+        slot.owner = owner;
         let id = RangeId {
             index,
             generation: slot.generation,
         };
-        slot.owner = owner;
-        self.step(id, |_| Ok(State::Reserved)).ok()?;
-        // INVARIANT: the first slot of the list is not free any more, the others still are.
-        self.free = next;
+        self.step(id, |_| Ok(State::Reserved { over: false }))
+            .ok()?;
         Some(Reserved(id))
+    }
+
+    /// Takes a free slot for `owner`; [`None`] when there is none.
+    pub fn reserve(&mut self, owner: Owner) -> Option<Reserved> {
+        let index = self.free.first()?;
+        self.reserve_at(index, owner)
+    }
+
+    /// Takes the slot that follows another one in the window; [`None`] unless it is free.
+    pub fn reserve_after(&mut self, before: &Reserved, owner: Owner) -> Option<Reserved> {
+        let index = before.0.index.checked_add(1)?;
+        self.reserve_at(index, owner)
     }
 
     /// Gives a slot back that was not needed.
     ///
+    /// What the host still has there must be removed: a token for that is returned.
+    ///
     /// # Errors
     ///
     /// [`Refused::Gone`] for a token from before a reset, as in every function that takes a token.
-    pub fn release(&mut self, token: Reserved) -> Result<(), Refused> {
-        self.free(token.0, |state| matches!(state, State::Reserved))
+    pub fn release(&mut self, token: Reserved) -> Result<Option<Unmapping>, Refused> {
+        self.give_up(token.0, |state| match state {
+            State::Reserved { over } => Some(*over),
+            _ => None,
+        })
+    }
+
+    /// Frees a slot that maps nothing, or has what the host still maps there removed; `over` tells which.
+    fn give_up(
+        &mut self,
+        id: RangeId,
+        over: impl Fn(&State) -> Option<bool>,
+    ) -> Result<Option<Unmapping>, Refused> {
+        if over(&self.slot(id)?.state).ok_or(Refused::Gone)? {
+            // Its mode does not matter: it is not used again.
+            let rest = Live::new(Mode::ReadOnly, false);
+            self.step(id, |_| Ok(State::Unmapping(rest)))?;
+            Ok(Some(Unmapping(id)))
+        } else {
+            self.free(id, |_| true)?;
+            Ok(None)
+        }
     }
 
     /// Notes that SETUPMAPPING is about to be sent.
@@ -232,28 +300,22 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     /// [`Refused::Gone`], see [`Self::release`].
     pub fn begin_map(&mut self, token: Reserved) -> Result<Mapping, Refused> {
         self.step(token.0, |state| match state {
-            State::Reserved => Ok(State::Mapping),
+            State::Reserved { over } => Ok(State::Mapping { over: *over }),
             _ => Err(Refused::Gone),
         })?;
         Ok(Mapping(token.0))
     }
 
-    /// Notes that the host has mapped the file range.
+    /// Notes that the host has mapped the file range; `ahead`, that nobody waits for it.
     ///
     /// It counts as used, so that it is not given up before its first user comes.
     ///
     /// # Errors
     ///
     /// [`Refused::Gone`], see [`Self::release`].
-    pub fn mapped(&mut self, token: Mapping, mode: Mode) -> Result<RangeId, Refused> {
+    pub fn mapped(&mut self, token: Mapping, mode: Mode, ahead: bool) -> Result<RangeId, Refused> {
         self.step(token.0, |state| match state {
-            State::Mapping => Ok(State::Mapped(Live {
-                mode,
-                users: 0,
-                accessed: true,
-                upgrading: false,
-                tainted: false,
-            })),
+            State::Mapping { .. } => Ok(State::Mapped(Live::new(mode, ahead))),
             _ => Err(Refused::Gone),
         })?;
         Ok(token.0)
@@ -261,11 +323,16 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
 
     /// Notes that the host has refused to map, or that the request was never sent.
     ///
+    /// If it was to replace an earlier mapping, that may still be there and must be removed: a token for that is returned.
+    ///
     /// # Errors
     ///
     /// [`Refused::Gone`], see [`Self::release`].
-    pub fn map_failed(&mut self, token: Mapping) -> Result<(), Refused> {
-        self.free(token.0, |state| matches!(state, State::Mapping))
+    pub fn map_failed(&mut self, token: Mapping) -> Result<Option<Unmapping>, Refused> {
+        self.give_up(token.0, |state| match state {
+            State::Mapping { over } => Some(*over),
+            _ => None,
+        })
     }
 
     /// Notes that nobody knows whether the host has mapped: the slot is retired.
@@ -274,7 +341,7 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// [`Refused::Gone`], see [`Self::release`].
     pub fn retire_mapping(&mut self, token: Mapping) -> Result<(), Refused> {
-        self.retire(token.0, |state| matches!(state, State::Mapping))
+        self.retire(token.0, |state| matches!(state, State::Mapping { .. }))
     }
 
     /// The file range that a slot is for.
@@ -307,38 +374,26 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         for (_, slot) in (0..u32::MAX).zip(slots) {
             seen.total += 1;
             *seen.of(&slot.state) += 1;
-            if let State::Unmapping(live) = slot.state {
+            if let State::Unmapping(live) | State::Parked(live) = slot.state {
                 if live.users > 0 || live.upgrading {
-                    return Err("a mapping in removal is in use");
+                    return Err("a mapping that is closed is in use");
                 }
             }
         }
         if seen != self.counts {
             return Err("the counts differ from the states");
         }
-        let sum = [
-            seen.free,
-            seen.reserved,
-            seen.mapping,
-            seen.mapped,
-            seen.unmapping,
-            seen.retired,
-        ];
-        if sum.iter().map(|&count| u64::from(count)).sum::<u64>() != u64::from(seen.total) {
+        if seen.sum() != u64::from(seen.total) {
             return Err("the states do not sum to the window");
         }
-        let mut next = self.free;
-        for _ in 0..seen.free {
-            next = match next.and_then(|index| slots.get(index as usize)) {
-                Some(Slot {
-                    state: State::Free { next },
-                    ..
-                }) => *next,
-                _ => return Err("the free list is too short or holds a slot that is not free"),
-            };
-        }
-        if next.is_some() {
-            return Err("the free list is too long");
+        let free = self
+            .free
+            .count(slots, |slot| matches!(slot.state, State::Free));
+        let parked = self
+            .parked
+            .count(slots, |slot| matches!(slot.state, State::Parked(_)));
+        if free != Some(seen.free) || parked != Some(seen.parked) {
+            return Err("a list is not the slots of its state");
         }
         Ok(())
     }

@@ -1,234 +1,172 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Taking ranges back: from inodes that left memory, and one by one from files that use them least.
+//! Taking a range from one part of a file for another.
+//!
+//! A range is closed first: nobody may pin it any more, and its layout is broken, so the guest has no way to it. The host's
+//! mapping stays. What was closed is given to who needs a range now, whose SETUPMAPPING replaces the old mapping; or it is
+//! parked, by a work item that keeps a few ranges ready while there is demand. A parked range that its own file needs again
+//! is simply opened.
 //!
 //! Locks: the victim's invalidate lock for writing while its layout is broken; nothing while the server is asked.
 
 use super::{
-    map::Tree,
-    ranges::{Counts, Unmapping, RANGE_SIZE},
-    Dax,
+    line::Place,
+    pin::Why,
+    ranges::{Owner, RangeId, Refused, Reserved, Unmapping, RANGE_SIZE},
+    Dax, RECLAIMER,
 };
-use crate::{
-    chan,
-    ops::dax::{Removemapping, REMOVE_BATCH},
-    proto::dax::RemovemappingOne,
-    vfs::{cred::Caller, SuperBlock},
-    Fuse,
-};
+use crate::{inode::Inode, vfs::SuperBlock, Fuse};
 use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
 
 /// Victims that are looked at before a reclaim gives up for now.
 const TRIES: usize = 8;
 
-/// Maps of inodes that left memory, and whether they are being cleaned up.
-#[derive(Default)]
-pub(super) struct Stale {
-    head: Option<KBox<Tree>>,
-    working: bool,
-    /// The mount has ended: nothing may be sent any more.
-    ended: bool,
-}
-
-/// Ranges on their way out of the window, sent together.
-struct Batch<'a> {
-    dax: &'a Dax,
-    tokens: [Option<Unmapping>; REMOVE_BATCH],
-    len: usize,
-}
-
-impl<'a> Batch<'a> {
-    fn new(dax: &'a Dax) -> Self {
-        Self {
-            dax,
-            tokens: [const { None }; REMOVE_BATCH],
-            len: 0,
-        }
-    }
-
-    /// Adds one, sending the others first when there is no room.
-    fn push(&mut self, token: Unmapping) {
-        if self.len == REMOVE_BATCH {
-            let _ = self.send();
-        }
-        if let Some(slot) = self.tokens.get_mut(self.len) {
-            *slot = Some(token);
-            self.len += 1;
-        }
-    }
-
-    /// Sends REMOVEMAPPING and notes how it ended.
-    fn send(&mut self) -> Result {
-        if self.len == 0 {
-            return Ok(());
-        }
-        let mut parts = [RemovemappingOne::default(); REMOVE_BATCH];
-        {
-            let ranges = self.dax.ranges.lock();
-            for (part, token) in parts.iter_mut().zip(self.tokens.iter().flatten()) {
-                part.moffset = ranges.offset(token.id());
-                part.len = RANGE_SIZE;
-            }
-        }
-        let sent = chan::call(
-            &*self.dax.transport,
-            Caller::default(),
-            &Removemapping(parts.get(..self.len).unwrap_or(&[])),
-        );
-        let mut ranges = self.dax.ranges.lock();
-        for token in self.tokens.iter_mut().filter_map(Option::take) {
-            let _ = match &sent {
-                Ok(()) => {
-                    self.dax.stats().unmaps.add(1);
-                    ranges.unmapped(token).map(drop)
-                }
-                Err(_) => ranges.unmap_failed(token),
-            };
-        }
-        drop(ranges);
-        self.len = 0;
-        self.dax.change();
-        Ok(sent?)
-    }
-}
+/// One of so many ranges is kept parked while there is demand; smaller windows have none to spare.
+const PARKED_SHARE: u32 = 16;
+/// But no more than these.
+const PARKED_MOST: u32 = 32;
 
 impl Dax {
-    /// The window.
-    pub(super) fn window(&self) -> &Arc<crate::dax_core::device::Window> {
-        &self.window
+    /// The window is full and a part of a file was missed: is it worth a range of something else? Otherwise the data goes by
+    /// READ or WRITE.
+    pub(super) fn is_worth_it(&self, inode: &Inode, index: u64) -> bool {
+        self.heat.lock().miss(inode.key(), index)
     }
 
-    /// Takes over the ranges of an inode that leaves memory; they are unmapped later, in batches.
-    pub(crate) fn evict(self: &Arc<Self>, inode: &crate::inode::Inode) {
-        if let Some(tree) = inode.data().ranges.take() {
-            self.unmap_later(tree);
-        }
+    /// A part got the range that it was worth.
+    pub(super) fn has_got_it(&self, inode: &Inode, index: u64) {
+        self.heat.lock().mapped(inode.key(), index);
     }
 
-    /// Takes over the ranges that lie wholly behind the end of a file that was made shorter.
-    pub(crate) fn drop_behind(self: &Arc<Self>, inode: &crate::inode::Inode, size: u64) {
-        // Without memory they stay where they are, and are reclaimed like others.
-        if let Ok(room) = Tree::new() {
-            let tree = inode
-                .data()
-                .ranges
-                .take_from(size.div_ceil(RANGE_SIZE), room);
-            if !tree.ranges.is_empty() {
-                self.unmap_later(tree);
+    /// Closes a range to everybody. [`None`] when it cannot be had now.
+    fn close(&self, inode: Option<&Inode>, owner: Owner, id: RangeId) -> Option<Unmapping> {
+        let token = self.ranges.lock().begin_unmap(id).ok()?;
+        // One that is not in memory has no layout to break.
+        let broken = inode.map_or(Ok(()), |inode| {
+            let start = owner.index * RANGE_SIZE;
+            inode
+                .invalidate_lock()
+                .try_break_layout(start, start + RANGE_SIZE - 1)
+        });
+        match broken {
+            Ok(()) => Some(token),
+            Err(_) => {
+                // A page is pinned.
+                self.stats.pinned.add(1);
+                let _ = self.ranges.lock().unmap_cancelled(token);
+                self.change_for_waiters();
+                None
             }
         }
     }
 
-    fn unmap_later(self: &Arc<Self>, mut tree: KBox<Tree>) {
-        let mut stale = self.stale.lock();
-        tree.next = stale.head.take();
-        stale.head = Some(tree);
-        drop(stale);
-        let _ = self.registry.work().enqueue(self.clone());
-    }
-
-    /// Waits until every range that inodes left behind is unmapped and none is being mapped, then lets nothing be sent any
-    /// more. A fatal signal ends the wait: the end of the session unmaps the rest.
-    pub(crate) fn finish(&self) {
-        let _ = self.changed.wait_killable(|| {
-            let counts = self.ranges.lock().counts();
-            let stale = self.stale.lock();
-            let idle = stale.head.is_none() && !stale.working;
-            // A mapping that was asked for ahead must not reach the server after the end of the session.
-            (idle && counts.mapping == 0).then_some(())
-        });
-        self.stale.lock().ended = true;
-        self.stats.set_ranges(&Counts::default());
-    }
-
-    /// The window is full and a part of a file was missed: takes a range from something else if the part is worth it. False
-    /// when the data should go by READ or WRITE instead.
-    pub(super) fn make_room(&self, inode: &crate::inode::Inode, index: u64) -> bool {
-        let worth_it = self.heat.lock().miss(inode.key(), index);
-        let room = worth_it && self.reclaim_one(inode.sb()) == Ok(true);
-        if room {
-            self.heat.lock().mapped(inode.key(), index);
-        } else {
-            self.stats().fallbacks.add(1);
+    /// Closes the range that is used least.
+    fn close_victim(&self, sb: &SuperBlock<Fuse>) -> Option<Unmapping> {
+        for _ in 0..TRIES {
+            let (id, owner) = self.ranges.lock().pick_victim()?;
+            // This waits for an inode that is leaving memory, so nothing is closed meanwhile.
+            let inode = sb.find_inode(owner.inode);
+            let closed = self.close(inode.as_deref(), owner, id);
+            if closed.is_some() {
+                return closed;
+            }
         }
-        room
+        None
     }
 
-    /// What happened so far.
-    pub(super) fn stats(&self) -> &super::stats::Stats {
-        &self.stats
-    }
-
-    /// Takes a range from a file. False when nothing can be taken now; the table changes when that may be different.
+    /// Takes a range from something else for a part of `inode`.
     ///
     /// # Errors
     ///
-    /// What REMOVEMAPPING failed with.
-    pub(super) fn reclaim_one(&self, sb: &SuperBlock<Fuse>) -> Result<bool> {
-        for _ in 0..TRIES {
-            let victim = self.ranges.lock().pick_victim();
-            let Some((id, owner)) = victim else {
-                return Ok(false);
-            };
-            // The search waits for an inode that is leaving memory. One that is not there has no layout to break.
-            let inode = sb.find_inode(owner.inode);
-            let begun = self.ranges.lock().begin_unmap(id);
-            let Ok(token) = begun else {
-                continue;
-            };
-            if let Some(inode) = &inode {
-                let start = owner.index * RANGE_SIZE;
-                let broken = inode
-                    .invalidate_lock()
-                    .try_break_layout(start, start + RANGE_SIZE - 1);
-                if broken.is_err() {
-                    // A page is pinned.
-                    let _ = self.ranges.lock().unmap_cancelled(token);
-                    self.change();
-                    continue;
-                }
-            }
-            let mut batch = Batch::new(self);
-            batch.push(token);
-            let sent = batch.send();
-            if let Some(inode) = &inode {
-                inode.data().ranges.remove(owner.index, id);
-            }
-            sent?;
-            self.stats().reclaims.add(1);
-            return Ok(true);
+    /// [`Why::NoRange`] when nothing can be taken now; the table changes when that may be different, or a page is let go.
+    pub(super) fn take_over(
+        self: &Arc<Self>,
+        inode: &Inode,
+        owner: Owner,
+        place: Option<&Place<'_>>,
+    ) -> Result<Reserved, Why> {
+        if !self.is_turn(place) {
+            return Err(Why::NoRange);
         }
-        Ok(false)
+        let parked = self.ranges.lock().reserve_parked(owner);
+        let reserved = match parked {
+            Some(reserved) => reserved,
+            None => {
+                let closed = self.close_victim(inode.sb()).ok_or(Why::NoRange)?;
+                let given = self.ranges.lock().hand_over(closed, owner, true);
+                given.map_err(|_| Why::NoRange)?
+            }
+        };
+        self.stats.reclaims.add(1);
+        self.park_some();
+        if !self.no_overlay.get() {
+            self.stats.overlays.add(1);
+            return Ok(reserved);
+        }
+        let leftover = self.ranges.lock().release(reserved);
+        if let Ok(Some(leftover)) = leftover {
+            self.remove_one(leftover, true)?;
+        }
+        self.ranges.lock().reserve(owner).ok_or(Why::NoRange)
     }
 
-    /// The next map to clean up.
-    fn next_stale(&self) -> Option<KBox<Tree>> {
-        let mut stale = self.stale.lock();
-        if stale.ended {
-            return None;
+    /// Gives up a range that can never be written again, because an upgrade of it was lost.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` while others use it.
+    pub(super) fn abandon(self: &Arc<Self>, inode: &Inode, index: u64, id: RangeId) -> Result {
+        let seen = self.epoch();
+        let owner = Owner {
+            inode: inode.key(),
+            index,
+        };
+        match self.close(Some(inode), owner, id) {
+            Some(token) => {
+                inode.data().ranges.remove(index, id);
+                self.remove_one(token, false)
+            }
+            None => {
+                let _waiting = self.announce();
+                self.wait_a_while(seen)
+            }
         }
-        let mut tree = stale.head.take()?;
-        stale.head = tree.next.take();
-        Some(tree)
+    }
+
+    /// How many ranges the reclaimer keeps parked.
+    fn parked_target(&self) -> u32 {
+        let total = self.ranges.lock().counts().total;
+        (total / PARKED_SHARE).min(PARKED_MOST)
+    }
+
+    /// Has the reclaimer park ranges if few are left.
+    fn park_some(self: &Arc<Self>) {
+        let counts = self.ranges.lock().counts();
+        if counts.parked < self.parked_target().div_ceil(2) {
+            let _ = self
+                .registry
+                .work()
+                .enqueue::<Arc<Self>, RECLAIMER>(self.clone());
+        }
     }
 }
 
-impl WorkItem for Dax {
+impl WorkItem<RECLAIMER> for Dax {
     type Pointer = Arc<Dax>;
 
     fn run(this: Arc<Dax>) {
-        this.stale.lock().working = true;
-        let mut batch = Batch::new(&this);
-        while let Some(tree) = this.next_stale() {
-            for id in tree.ranges.values() {
-                let begun = this.ranges.lock().begin_unmap(*id);
-                if let Ok(token) = begun {
-                    batch.push(token);
+        let target = this.parked_target();
+        this.mounted.with(|sb| {
+            while this.ranges.lock().counts().parked < target {
+                let Some(token) = this.close_victim(sb) else {
+                    break;
+                };
+                let parked = this.ranges.lock().park(token);
+                if parked != Err(Refused::Tainted) {
+                    this.stats.parked.add(1);
                 }
+                this.change();
             }
-        }
-        let _ = batch.send();
-        this.stale.lock().working = false;
-        this.change();
+        });
     }
 }

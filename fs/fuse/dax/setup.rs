@@ -9,11 +9,12 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{Mapping, Mode, Owner, RangeId, Upgrading, RANGE_SIZE},
+    ranges::{Mapping, Mode, Owner, RangeId, Reserved, Unmapping, Upgrading, RANGE_SIZE},
     Dax,
 };
 use crate::{
     chan::{self, Failed},
+    errno,
     inode::Inode,
     ops::dax::Setupmapping,
     proto::{
@@ -25,134 +26,224 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 
-/// What a SETUPMAPPING does to its range.
+/// Ranges that one SETUPMAPPING maps at most: 16 MiB.
+const RUN: usize = 8;
+
+/// What a SETUPMAPPING does to a range.
 enum Step {
     /// It is mapped for the first time.
-    Map(Mapping, Mode),
+    Map(Mapping),
     /// It becomes writable.
     Upgrade(Upgrading),
 }
 
-/// A SETUPMAPPING on its way.
+/// A SETUPMAPPING for adjacent ranges, about to be sent or on its way.
 struct Setup {
     dax: Arc<Dax>,
-    step: Option<Step>,
+    mode: Mode,
+    /// Nobody waits for it.
+    ahead: bool,
+    steps: [Option<Step>; RUN],
 }
 
-impl chan::Owner for Setup {
-    fn answered(&mut self, result: Result<(), &Failed>) {
-        let Some(step) = self.step.take() else {
-            return;
-        };
-        let (dax, mut ranges) = (&self.dax, self.dax.ranges.lock());
-        // A refusal means that the table was reset under us, which ends with the mount.
-        let _ = match (step, result) {
-            (Step::Map(token, mode), Ok(())) => {
-                dax.stats.maps.add(1);
-                ranges.mapped(token, mode).map(drop)
-            }
-            (Step::Map(token, _), Err(failed)) if failed.known => ranges.map_failed(token),
-            (Step::Map(token, _), Err(_)) => ranges.retire_mapping(token),
-            (Step::Upgrade(token), Ok(())) => {
-                dax.stats.upgrades.add(1);
-                ranges.upgraded(token)
-            }
-            (Step::Upgrade(token), Err(failed)) if failed.known => ranges.upgrade_failed(token),
-            (Step::Upgrade(token), Err(_)) => ranges.retire_upgrade(token),
-        };
-        drop(ranges);
-        dax.change();
-    }
-}
-
-/// A range that was taken for a part of a file, and is about to be mapped.
-struct Taken {
-    id: RangeId,
-    token: Mapping,
-}
-
-impl Dax {
-    /// Takes a free range for `index`; `None` when somebody else has done so.
-    fn take_range(&self, inode: &Inode, index: u64) -> Result<Option<Taken>, Why> {
-        let map = &inode.data().ranges;
-        let room = map.room()?;
-        let reserved = self.ranges.lock().reserve(Owner {
-            inode: inode.key(),
-            index,
-        });
-        let Some(token) = reserved else {
-            return Err(Why::NoRange);
-        };
-        let id = token.id();
-        if !map.insert(room, index, id) {
-            let _ = self.ranges.lock().release(token);
-            self.change();
-            return Ok(None);
-        }
-        let begun = self.ranges.lock().begin_map(token);
-        match begun {
-            Ok(token) => Ok(Some(Taken { id, token })),
-            Err(_) => {
-                map.remove(index, id);
-                Err(EIO.into())
-            }
-        }
-    }
-
-    /// Maps `index` into a free range and waits for it, unless somebody else is doing it.
-    pub(super) fn map_new(
-        self: &Arc<Self>,
-        inode: &Inode,
-        index: u64,
-        writable: bool,
-    ) -> Result<(), Why> {
-        let Some(taken) = self.take_range(inode, index)? else {
-            return Ok(());
-        };
+impl Setup {
+    fn new(dax: &Arc<Dax>, writable: bool, ahead: bool) -> Self {
         let mode = if writable {
             Mode::ReadWrite
         } else {
             Mode::ReadOnly
         };
-        let step = Step::Map(taken.token, mode);
-        let sent = self.send(inode, index, taken.id, mode, step, true);
-        if sent.is_err() {
-            inode.data().ranges.remove(index, taken.id);
-        }
-        sent.map_err(|failed| Why::Failed(failed.error))
-    }
-
-    /// An access begins at the start of `index`. Where the range before is mapped, that looks like a sequential pass: has the
-    /// next one mapped meanwhile.
-    pub(super) fn pass_into(self: &Arc<Self>, inode: &Inode, index: u64, want: Want) {
-        let before = index
-            .checked_sub(1)
-            .and_then(|i| inode.data().ranges.get(i));
-        if let (Some(_), Some(next)) = (before, index.checked_add(1)) {
-            self.map_ahead(inode, next, want.write || want.may_write);
+        Self {
+            dax: dax.clone(),
+            mode,
+            ahead,
+            steps: [const { None }; RUN],
         }
     }
 
-    /// Has `index` mapped without waiting, where there is plenty of room and nobody has asked for it yet.
-    fn map_ahead(self: &Arc<Self>, inode: &Inode, index: u64, writable: bool) {
+    /// Notes how it ended. Returns what the host may still have of earlier mappings that it was to replace.
+    fn settle(&mut self, result: Result<(), &Failed>) -> [Option<Unmapping>; RUN] {
+        let mut leftovers = [const { None }; RUN];
+        let mut ranges = self.dax.ranges.lock();
+        for (step, leftover) in self.steps.iter_mut().zip(&mut leftovers) {
+            let Some(step) = step.take() else { break };
+            // A refusal means that the table was reset under us, which ends with the mount.
+            let _ = match (step, result) {
+                (Step::Map(token), Ok(())) => {
+                    self.dax.stats.maps.add(1);
+                    ranges.mapped(token, self.mode, self.ahead).map(drop)
+                }
+                (Step::Map(token), Err(failed)) if failed.known => {
+                    ranges.map_failed(token).map(|token| *leftover = token)
+                }
+                (Step::Map(token), Err(_)) => ranges.retire_mapping(token),
+                (Step::Upgrade(token), Ok(())) => {
+                    self.dax.stats.upgrades.add(1);
+                    ranges.upgraded(token)
+                }
+                (Step::Upgrade(token), Err(failed)) if failed.known => ranges.upgrade_failed(token),
+                (Step::Upgrade(token), Err(_)) => ranges.retire_upgrade(token),
+            };
+        }
+        leftovers
+    }
+}
+
+impl chan::Owner for Setup {
+    fn answered(&mut self, result: Result<(), &Failed>) {
+        let leftovers = self.settle(result);
+        if result.is_ok() {
+            self.dax.stats.setups.add(1);
+        }
+        self.dax.change();
+        for token in leftovers.into_iter().flatten() {
+            // Whoever tries again maps over it, or waits for this.
+            let _ = self.dax.remove_one(token, false);
+        }
+    }
+}
+
+/// Adjacent ranges that were taken for adjacent parts of a file, and are about to be mapped.
+struct Taken {
+    setup: Setup,
+    first: RangeId,
+    count: usize,
+    /// The host still has another mapping there.
+    over: bool,
+}
+
+impl Dax {
+    /// Takes up to `count` free ranges for the parts from `index` on, or one that was something else's if `want` says so;
+    /// `None` when somebody else has done so.
+    fn take_ranges(
+        self: &Arc<Self>,
+        inode: &Inode,
+        index: u64,
+        want: &Want<'_>,
+        count: u64,
+        ahead: bool,
+    ) -> Result<Option<Taken>, Why> {
+        let map = &inode.data().ranges;
+        let room = map.room()?;
+        let owner = |index| Owner {
+            inode: inode.key(),
+            index,
+        };
+        let free = if self.is_turn(want.place) {
+            self.ranges.lock().reserve(owner(index))
+        } else {
+            None
+        };
+        let (mut last, over) = match free {
+            Some(token) => (token, false),
+            None if want.take_over => {
+                let token = self.take_over(inode, owner(index), want.place)?;
+                (token, !self.no_overlay.get())
+            }
+            None => return Err(Why::NoRange),
+        };
+        let mut taken = Taken {
+            setup: Setup::new(self, want.write || want.may_write, ahead),
+            first: last.id(),
+            count: 0,
+            over,
+        };
+        if !map.insert(room, index, last.id()) {
+            self.give_back(last);
+            return Ok(None);
+        }
+        let most = if over { 1 } else { RUN.min(count as usize) };
+        let mut next = index;
+        for step in &mut taken.setup.steps {
+            taken.count += 1;
+            next += 1;
+            let following = if taken.count < most {
+                self.ranges.lock().reserve_after(&last, owner(next))
+            } else {
+                None
+            };
+            let begun = self.ranges.lock().begin_map(last);
+            *step = Some(Step::Map(begun.map_err(|_| EIO)?));
+            let Some(token) = following else { break };
+            let noted = map
+                .room()
+                .is_ok_and(|room| map.insert(room, next, token.id()));
+            if !noted {
+                self.give_back(token);
+                break;
+            }
+            last = token;
+        }
+        Ok(Some(taken))
+    }
+
+    /// Gives back a range that was not needed.
+    fn give_back(self: &Arc<Self>, token: Reserved) {
+        let leftover = self.ranges.lock().release(token);
+        if let Ok(Some(leftover)) = leftover {
+            let _ = self.remove_one(leftover, false);
+        }
+        self.change();
+    }
+
+    /// How many ranges may be taken beyond the one that is needed: none where the window gets full.
+    fn to_spare(&self) -> u64 {
         let counts = self.ranges.lock().counts();
-        let plenty = counts.free > counts.total / 4;
-        let inside = index
-            .checked_mul(RANGE_SIZE)
-            .is_some_and(|start| start < inode.size());
-        if !plenty || !inside || inode.data().ranges.get(index).is_some() {
+        counts.free.saturating_sub(counts.total / 4 + 1).into()
+    }
+
+    /// Maps `index`, and what follows it as far as it is wanted and there is plenty of room, and waits for it, unless
+    /// somebody else is doing it.
+    pub(super) fn map_new(
+        self: &Arc<Self>,
+        inode: &Inode,
+        index: u64,
+        want: &Want<'_>,
+    ) -> Result<(), Why> {
+        let count = if want.ranges > 1 {
+            want.ranges.min(self.to_spare() + 1)
+        } else {
+            1
+        };
+        let Some(taken) = self.take_ranges(inode, index, want, count, false)? else {
+            return Ok(());
+        };
+        let (first, over) = (taken.first, taken.over);
+        let sent = self.send(inode, index, taken, true);
+        let Err(failed) = sent else { return Ok(()) };
+        inode.data().ranges.remove(index, first);
+        // A server of that kind has to be told to unmap first: once this is known, the next try does.
+        let refuses = [EBUSY, EEXIST, EINVAL, errno::eopnotsupp()];
+        if over && failed.known && refuses.contains(&failed.error) && !self.no_overlay.get() {
+            self.no_overlay.set();
+            return Ok(());
+        }
+        Err(Why::Failed(failed.error))
+    }
+
+    /// An access reaches the start of a range, in the `want.ranges` from `index` on. Where what lies before is mapped, that
+    /// looks like a sequential pass: has as much mapped meanwhile as was passed already.
+    pub(super) fn pass_into(self: &Arc<Self>, inode: &Inode, index: u64, want: &Want<'_>) {
+        let map = &inode.data().ranges;
+        let (Some(next), Some(end)) = (
+            index.checked_add(want.ranges),
+            inode.size().checked_next_multiple_of(RANGE_SIZE),
+        ) else {
+            return;
+        };
+        let left = (end / RANGE_SIZE).saturating_sub(next);
+        if left == 0 || map.get(next).is_some() {
             return;
         }
-        if let Ok(Some(taken)) = self.take_range(inode, index) {
-            let mode = if writable {
-                Mode::ReadWrite
-            } else {
-                Mode::ReadOnly
-            };
-            self.stats.ahead.add(1);
-            let step = Step::Map(taken.token, mode);
+        let passed = map.mapped_before(index, RUN as u64);
+        let count = passed.min(left).min(self.to_spare());
+        if count == 0 {
+            return;
+        }
+        if let Ok(Some(taken)) = self.take_ranges(inode, next, want, count, true) {
+            self.stats.ahead.add(taken.count as u64);
             // What fails here will be met, and told, by who touches the range.
-            let _ = self.send(inode, index, taken.id, mode, step, false);
+            let _ = self.send(inode, next, taken, false);
         }
     }
 
@@ -163,37 +254,40 @@ impl Dax {
             // It is on its way, done, or gone: the caller looks again.
             return Ok(());
         };
-        let step = Step::Upgrade(token);
-        Ok(self.send(inode, index, id, Mode::ReadWrite, step, true)?)
+        let mut setup = Setup::new(self, true, false);
+        if let Some(first) = setup.steps.first_mut() {
+            *first = Some(Step::Upgrade(token));
+        }
+        let taken = Taken {
+            setup,
+            first: id,
+            count: 1,
+            over: false,
+        };
+        Ok(self.send(inode, index, taken, true)?)
     }
 
-    /// Sends SETUPMAPPING for a whole range.
+    /// Sends SETUPMAPPING for whole ranges.
     fn send(
         self: &Arc<Self>,
         inode: &Inode,
         index: u64,
-        id: RangeId,
-        mode: Mode,
-        step: Step,
+        taken: Taken,
         wait: bool,
     ) -> Result<(), Failed> {
-        let mut setup = Setup {
-            dax: self.clone(),
-            step: Some(step),
-        };
-        let flags = match mode {
+        let mut setup = taken.setup;
+        let flags = match setup.mode {
             Mode::ReadOnly => SetupmappingFlags::READ,
             Mode::ReadWrite => SetupmappingFlags::READ | SetupmappingFlags::WRITE,
         };
-        let moffset = self.ranges.lock().offset(id);
         let op = Setupmapping {
             nodeid: NodeId::new(inode.key()),
             arg: SetupmappingIn {
                 fh: Fh::NONE,
                 foffset: index * RANGE_SIZE,
-                len: RANGE_SIZE,
+                len: taken.count as u64 * RANGE_SIZE,
                 flags,
-                moffset,
+                moffset: taken.first.offset(),
             },
         };
         let who = Caller::current(inode.sb());

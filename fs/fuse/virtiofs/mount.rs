@@ -67,7 +67,7 @@ impl Type for VirtioFs {
                     instance,
                     registry: context.0.clone(),
                 }),
-            ),
+            )?,
             GFP_KERNEL,
         )?)
     }
@@ -88,6 +88,7 @@ impl Type for VirtioFs {
                     conn.transport().clone(),
                     device.registry.clone(),
                     device.instance.dax_stats().clone(),
+                    conn.lent().clone(),
                 )?),
                 None if options.dax == DaxMode::Always => {
                     pr_err!(

@@ -70,7 +70,7 @@ struct Args {
     shmid: u8,
 
     /// Refuse to map a slot of the window anew that was not given back
-    #[arg(long)]
+    #[arg(long, require_equals = true, num_args = 0..=1, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     strict_slots: bool,
 
     /// INIT flags to offer beyond the usual, for instance HANDLE_KILLPRIV_V2,POSIX_ACL

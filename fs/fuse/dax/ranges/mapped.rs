@@ -18,7 +18,7 @@ use super::{
 use core::borrow::BorrowMut;
 
 impl<S: BorrowMut<[Slot]>> Ranges<S> {
-    /// Starts using a mapping, for writing too if `write`, until [`Self::put`].
+    /// Starts using a mapping, for writing too if `write`, until [`Self::put`]. A parked one is opened again.
     ///
     /// # Errors
     ///
@@ -26,6 +26,9 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     /// - [`Refused::NeedsUpgrade`], [`Refused::Tainted`]: it is read-only.
     /// - [`Refused::Gone`]: look the file range up again.
     pub fn get(&mut self, id: RangeId, write: bool) -> Result<Use, Refused> {
+        if let State::Parked(live) = self.slot(id)?.state {
+            self.step(id, |_| Ok(State::Mapped(live)))?;
+        }
         let live = self.live(id)?;
         if write && live.mode == Mode::ReadOnly {
             return Err(match live {
@@ -38,6 +41,9 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         }
         live.users = live.users.checked_add(1).ok_or(Refused::Busy)?;
         live.accessed = true;
+        if core::mem::take(&mut live.ahead) {
+            self.ahead.used += 1;
+        }
         Ok(Use(id))
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Choosing a mapping to give up, and removing it.
+//! Choosing a mapping to give up, and removing it, or parking it for whoever needs the slot next.
 
 use super::{
     slot::{
@@ -55,7 +55,10 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     /// - [`Refused::Busy`]: it has users, or an upgrade or another removal is on its way.
     /// - [`Refused::Gone`]: it was removed meanwhile.
     pub fn begin_unmap(&mut self, id: RangeId) -> Result<Unmapping, Refused> {
-        let live = *self.live(id)?;
+        let live = match self.slot(id)?.state {
+            State::Parked(live) => live,
+            _ => *self.live(id)?,
+        };
         if live.users > 0 || live.upgrading {
             return Err(Refused::Busy);
         }
@@ -97,24 +100,56 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         }
     }
 
-    /// Gives the slot of a removed mapping to `owner` at once, past the free list.
+    /// Gives the slot of a closed mapping to `owner` at once, past the free list.
     ///
-    /// For a waiter that is next in line. Either the host has removed the old mapping, or the caller
-    /// makes sure that the SETUPMAPPING that follows overlays it.
+    /// `over` says that the host still has the old mapping there, so that the SETUPMAPPING that follows replaces it.
     ///
     /// # Errors
     ///
     /// - [`Refused::Tainted`]: the slot could not be reused and is retired now.
     /// - [`Refused::Gone`], see [`Self::release`].
-    pub fn hand_over(&mut self, token: Unmapping, owner: Owner) -> Result<Reserved, Refused> {
+    pub fn hand_over(
+        &mut self,
+        token: Unmapping,
+        owner: Owner,
+        over: bool,
+    ) -> Result<Reserved, Refused> {
         if self.unmapping(&token)?.tainted {
             self.retire(token.0, |_| true)?;
             return Err(Refused::Tainted);
         }
-        self.step(token.0, |_| Ok(State::Reserved))?;
-        let id = self.end_generation(token.0);
+        self.give_to(token.0, owner, over)
+    }
+
+    fn give_to(&mut self, id: RangeId, owner: Owner, over: bool) -> Result<Reserved, Refused> {
+        self.step(id, |_| Ok(State::Reserved { over }))?;
+        let id = self.end_generation(id);
         self.slot(id)?.owner = owner;
         Ok(Reserved(id))
+    }
+
+    /// Keeps a closed mapping, with the host's mapping in place, until its owner or somebody else needs it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Refused::Tainted`]: the slot could not be reused and is retired now.
+    /// - [`Refused::Gone`], see [`Self::release`].
+    pub fn park(&mut self, token: Unmapping) -> Result<RangeId, Refused> {
+        let live = self.unmapping(&token)?;
+        if live.tainted {
+            self.retire(token.0, |_| true)?;
+            return Err(Refused::Tainted);
+        }
+        self.step(token.0, |_| Ok(State::Parked(live)))?;
+        Ok(token.0)
+    }
+
+    /// Takes the slot that was parked first for `owner`; [`None`] when there is none. It is to be mapped over.
+    pub fn reserve_parked(&mut self, owner: Owner) -> Option<Reserved> {
+        let index = self.parked.first()?;
+        let generation = self.slots.borrow().get(index as usize)?.generation;
+        self.give_to(RangeId { index, generation }, owner, true)
+            .ok()
     }
 
     /// Notes that nobody knows whether the host has removed the mapping: the slot is retired.

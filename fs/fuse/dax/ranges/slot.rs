@@ -2,9 +2,12 @@
 
 //! The entries of the table of slots, and how many are in which state.
 
-use super::token::{
-    Mode,
-    Owner, //
+use super::{
+    list::Links,
+    token::{
+        Mode,
+        Owner, //
+    },
 };
 
 /// A mapping that can be used.
@@ -20,23 +23,60 @@ pub(super) struct Live {
     pub(super) upgrading: bool,
     /// Such a SETUPMAPPING was lost on its way; the slot can never be reused.
     pub(super) tainted: bool,
+    /// It was mapped ahead of its first user, who has not come yet.
+    pub(super) ahead: bool,
+}
+
+impl Live {
+    /// A mapping that nobody has used.
+    pub(super) const fn new(mode: Mode, ahead: bool) -> Self {
+        Self {
+            mode,
+            users: 0,
+            accessed: true,
+            upgrading: false,
+            tainted: false,
+            ahead,
+        }
+    }
 }
 
 /// State of a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum State {
-    /// On the free list, before `next`.
-    Free { next: Option<u32> },
-    /// Taken for its owner.
-    Reserved,
-    /// SETUPMAPPING is on its way.
-    Mapping,
+    /// Maps nothing; on the free list.
+    Free,
+    /// Taken for its owner. With `over`, the host still has the mapping of an earlier owner there.
+    Reserved { over: bool },
+    /// SETUPMAPPING is on its way; it replaces what is there if `over`.
+    Mapping { over: bool },
     /// Maps its owner.
     Mapped(Live),
+    /// Closed: the guest has no way to it any more, the host still maps its owner. On the list of parked slots.
+    Parked(Live),
     /// The mapping as it was; it has no users.
     Unmapping(Live),
     /// Out of use.
     Retired,
+}
+
+impl State {
+    fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Mapped(live) | Self::Parked(live) | Self::Unmapping(live) => Some(live),
+            _ => None,
+        }
+    }
+
+    /// Whether its owner is mapped at the host, as far as is known.
+    pub(super) fn is_live(&self) -> bool {
+        self.live().is_some()
+    }
+
+    /// Whether it was mapped ahead of a user who has not come yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.live().is_some_and(|live| live.ahead)
+    }
 }
 
 /// One entry of the table, opaque: callers provide the memory.
@@ -46,6 +86,8 @@ pub struct Slot {
     /// Counts the owners, so that ids of former ones are recognised.
     pub(super) generation: u32,
     pub(super) state: State,
+    /// Its place among the free or the parked slots.
+    pub(super) links: Links,
 }
 
 impl Slot {
@@ -55,6 +97,7 @@ impl Slot {
             owner: Owner { inode: 0, index: 0 },
             generation: 0,
             state: State::Retired,
+            links: Links::NONE,
         }
     }
 }
@@ -78,6 +121,8 @@ pub struct Counts {
     pub mapping: u32,
     /// Mapped, also while an upgrade is on its way.
     pub mapped: u32,
+    /// Closed, and mapped at the host.
+    pub parked: u32,
     /// REMOVEMAPPING on its way.
     pub unmapping: u32,
     /// Out of use.
@@ -88,12 +133,38 @@ impl Counts {
     /// The count of the state's kind.
     pub(super) fn of(&mut self, state: &State) -> &mut u32 {
         match state {
-            State::Free { .. } => &mut self.free,
-            State::Reserved => &mut self.reserved,
-            State::Mapping => &mut self.mapping,
+            State::Free => &mut self.free,
+            State::Reserved { .. } => &mut self.reserved,
+            State::Mapping { .. } => &mut self.mapping,
             State::Mapped(_) => &mut self.mapped,
+            State::Parked(_) => &mut self.parked,
             State::Unmapping(_) => &mut self.unmapping,
             State::Retired => &mut self.retired,
         }
     }
+
+    /// The sum of all states.
+    pub fn sum(&self) -> u64 {
+        [
+            self.free,
+            self.reserved,
+            self.mapping,
+            self.mapped,
+            self.parked,
+            self.unmapping,
+            self.retired,
+        ]
+        .iter()
+        .map(|&count| u64::from(count))
+        .sum()
+    }
+}
+
+/// What became of mappings that were made ahead of their first user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// The user came.
+    pub used: u64,
+    /// They were given up before.
+    pub wasted: u64,
 }

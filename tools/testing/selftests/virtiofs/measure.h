@@ -87,7 +87,8 @@ static inline long window_number(const char *tag, const char *name)
 static inline long ranges_unaccounted(const char *tag)
 {
 	return window_number(tag, "ranges_total") - window_number(tag, "ranges_free") - window_number(tag, "ranges_mapped") -
-	       window_number(tag, "ranges_on_their_way") - window_number(tag, "ranges_retired");
+	       window_number(tag, "ranges_parked") - window_number(tag, "ranges_on_their_way") -
+	       window_number(tag, "ranges_retired");
 }
 
 /* How many mappings the device has of this file whose mode is as given ("ro", "rw", or "" for both). */

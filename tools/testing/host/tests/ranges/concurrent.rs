@@ -112,7 +112,10 @@ impl World {
         self.setup(&mapping, number);
 
         let mut window = self.window.lock().unwrap();
-        let id = window.ranges.mapped(mapping, Mode::ReadWrite).unwrap();
+        let id = window
+            .ranges
+            .mapped(mapping, Mode::ReadWrite, false)
+            .unwrap();
         assert_eq!(window.ranges.owner(id), Ok(owner(number)));
         let held = window.ranges.get(id, true).unwrap();
         drop(window);
@@ -145,7 +148,10 @@ impl World {
         let mut window = self.window.lock().unwrap();
         match window.waiting.pop_front() {
             Some(number) => {
-                let reserved = window.ranges.hand_over(unmapping, owner(number)).unwrap();
+                let reserved = window
+                    .ranges
+                    .hand_over(unmapping, owner(number), false)
+                    .unwrap();
                 window.handed.insert(number, reserved);
             }
             None => assert_eq!(window.ranges.unmapped(unmapping), Ok(Fate::Free)),

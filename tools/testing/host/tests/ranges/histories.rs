@@ -26,6 +26,9 @@ struct Step {
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Reserve,
+    ReserveAfter,
+    ReserveParked,
+    Park,
     Release,
     BeginMap,
     Mapped,
@@ -52,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let action = prop::sample::select(
         [
             (12, &[Reserve, BeginMap, Mapped, Get][..]),
+            (6, &[ReserveAfter, ReserveParked, Park]),
             (
                 8,
                 &[
@@ -94,13 +98,54 @@ impl World {
                 let free = self.model.iter().any(|slot| slot.is == Is::Free);
                 let reserved = self.ranges.reserve(owner);
                 assert_eq!(reserved.is_some(), free);
-                self.gave(reserved?, |is| is == Is::Free, owner);
+                self.gave(reserved?, |is| is == Is::Free, owner, false);
+            }
+            Action::ReserveAfter => {
+                let owner = self.next_owner();
+                let before = self.reserved.get(which % self.reserved.len().max(1))?;
+                let next = usize::try_from(before.offset() / RANGE_SIZE).unwrap() + 1;
+                let free = self.model.get(next).is_some_and(|slot| slot.is == Is::Free);
+                let reserved = self.ranges.reserve_after(before, owner);
+                assert_eq!(reserved.is_some(), free);
+                let reserved = reserved?;
+                assert_eq!(reserved.offset(), next as u64 * RANGE_SIZE);
+                self.gave(reserved, |is| is == Is::Free, owner, false);
+            }
+            Action::ReserveParked => {
+                let owner = self.next_owner();
+                let reserved = self.ranges.reserve_parked(owner);
+                let first = self.parked.first().copied();
+                assert_eq!(reserved.is_some(), first.is_some());
+                let reserved = reserved?;
+                self.parked.remove(0);
+                assert_eq!(Some(reserved.offset()), first.map(|id| id.offset()));
+                self.gave(reserved, |is| matches!(is, Is::Parked(_)), owner, true);
+            }
+            Action::Park => {
+                let token = take(&mut self.unmapping, which)?;
+                let id = token.id();
+                let result = self.ranges.park(token);
+                let Some(slot) = self.current(id) else {
+                    assert_eq!(result, Err(Refused::Gone));
+                    return None;
+                };
+                match (slot.is, result) {
+                    (Is::Unmapping(Live { tainted: true, .. }), Err(Refused::Tainted)) => {
+                        slot.is = Is::Retired;
+                        slot.id = None;
+                    }
+                    (Is::Unmapping(live), Ok(same)) if same == id => {
+                        slot.is = Is::Parked(live);
+                        self.parked.push(id);
+                    }
+                    (is, result) => panic!("{result:?} in {is:?}"),
+                }
             }
             Action::Release => {
                 let token = take(&mut self.reserved, which)?;
                 let id = token.id();
                 let result = self.ranges.release(token);
-                self.end(id, result, |_| Is::Free);
+                self.given_up(id, result);
             }
             Action::BeginMap => {
                 let token = take(&mut self.reserved, which)?;
@@ -109,7 +154,10 @@ impl World {
                     .ranges
                     .begin_map(token)
                     .map(|token| self.mapping.push(token));
-                self.end(id, result, |_| Is::Mapping);
+                self.end(id, result, |is| match is {
+                    Is::Reserved { over } => Is::Mapping { over },
+                    _ => panic!("mapped in {is:?}"),
+                });
             }
             Action::Mapped => {
                 let token = take(&mut self.mapping, which)?;
@@ -119,21 +167,16 @@ impl World {
                 } else {
                     Mode::ReadOnly
                 };
-                let result = self.ranges.mapped(token, mode);
+                let result = self.ranges.mapped(token, mode, false);
                 assert!(result.is_err() || result == Ok(id));
-                let live = Live {
-                    writable: flag,
-                    users: 0,
-                    upgrading: false,
-                    tainted: false,
-                };
+                let live = Live::new(flag);
                 self.end(id, result, |_| Is::Mapped(live));
             }
             Action::MapFailed => {
                 let token = take(&mut self.mapping, which)?;
                 let id = token.id();
                 let result = self.ranges.map_failed(token);
-                self.end(id, result, |_| Is::Free);
+                self.given_up(id, result);
             }
             Action::RetireMapping => {
                 let token = take(&mut self.mapping, which)?;
@@ -143,6 +186,12 @@ impl World {
             }
             Action::Get => {
                 let id = *self.ids.get(which % self.ids.len().max(1))?;
+                if let Some(slot) = self.current(id) {
+                    if let Is::Parked(live) = slot.is {
+                        slot.is = Is::Mapped(live);
+                        self.parked.retain(|&other| other != id);
+                    }
+                }
                 let expected = self.live(id).and_then(|live| match live {
                     Live {
                         writable: false,
@@ -228,18 +277,23 @@ impl World {
             }
             Action::BeginUnmap => {
                 let id = *self.ids.get(which % self.ids.len().max(1))?;
-                let expected = self.live(id).and_then(|live| match *live {
-                    Live {
-                        users: 0,
-                        upgrading: false,
-                        ..
-                    } => Ok(*live),
-                    _ => Err(Refused::Busy),
-                });
+                let parked = self.parked.iter().position(|&other| other == id);
+                let expected = match self.current(id).map(|slot| slot.is) {
+                    Some(Is::Parked(live)) => Ok(live),
+                    _ => self.live(id).and_then(|live| match *live {
+                        Live {
+                            users: 0,
+                            upgrading: false,
+                            ..
+                        } => Ok(*live),
+                        _ => Err(Refused::Busy),
+                    }),
+                };
                 let result = self.ranges.begin_unmap(id);
                 let result = result.map(|token| self.unmapping.push(token));
                 assert_eq!(result, expected.map(|_| ()));
                 self.current(id)?.is = Is::Unmapping(expected.ok()?);
+                parked.map(|at| self.parked.remove(at));
             }
             Action::Unmapped => {
                 let token = take(&mut self.unmapping, which)?;
@@ -274,7 +328,7 @@ impl World {
                 let token = take(&mut self.unmapping, which)?;
                 let id = token.id();
                 let owner = self.next_owner();
-                let result = self.ranges.hand_over(token, owner);
+                let result = self.ranges.hand_over(token, owner, flag);
                 let Some(slot) = self.current(id) else {
                     assert_eq!(result, Err(Refused::Gone));
                     return None;
@@ -286,13 +340,14 @@ impl World {
                     }
                     (Is::Unmapping(Live { tainted: false, .. }), Ok(reserved)) => {
                         assert_eq!(reserved.offset(), id.offset());
-                        self.gave(reserved, |is| matches!(is, Is::Unmapping(_)), owner);
+                        self.gave(reserved, |is| matches!(is, Is::Unmapping(_)), owner, flag);
                     }
                     (is, result) => panic!("{result:?} in {is:?}"),
                 }
             }
             Action::Reset => {
                 self.ranges.reset();
+                self.parked.clear();
                 for slot in &mut self.model {
                     slot.is = Is::Free;
                     slot.id = None;

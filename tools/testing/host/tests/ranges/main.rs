@@ -35,5 +35,5 @@ fn owner(number: u64) -> Owner {
 fn map(ranges: &mut Ranges<Vec<Slot>>, owner: Owner, mode: Mode) -> RangeId {
     let reserved = ranges.reserve(owner).expect("a free slot");
     let mapping = ranges.begin_map(reserved).unwrap();
-    ranges.mapped(mapping, mode).unwrap()
+    ranges.mapped(mapping, mode, false).unwrap()
 }

@@ -13,9 +13,10 @@ use std::collections::HashSet;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Is {
     Free,
-    Reserved,
-    Mapping,
+    Reserved { over: bool },
+    Mapping { over: bool },
     Mapped(Live),
+    Parked(Live),
     Unmapping(Live),
     Retired,
 }
@@ -26,6 +27,17 @@ pub(crate) struct Live {
     pub(crate) users: u32,
     pub(crate) upgrading: bool,
     pub(crate) tainted: bool,
+}
+
+impl Live {
+    pub(crate) fn new(writable: bool) -> Self {
+        Self {
+            writable,
+            users: 0,
+            upgrading: false,
+            tainted: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +58,8 @@ pub(crate) struct World {
     pub(crate) mapping: Vec<Mapping>,
     pub(crate) upgrading: Vec<Upgrading>,
     pub(crate) unmapping: Vec<Unmapping>,
+    /// The parked mappings, in the order in which they were parked.
+    pub(crate) parked: Vec<RangeId>,
     pub(crate) uses: Vec<Use>,
 }
 
@@ -71,6 +85,7 @@ impl World {
             mapping: Vec::new(),
             upgrading: Vec::new(),
             unmapping: Vec::new(),
+            parked: Vec::new(),
             uses: Vec::new(),
         }
     }
@@ -90,13 +105,19 @@ impl World {
     }
 
     /// The table has given a slot out: it must be one that is to be had, under an id that is new.
-    pub(crate) fn gave(&mut self, reserved: Reserved, from: impl Fn(Is) -> bool, owner: Owner) {
+    pub(crate) fn gave(
+        &mut self,
+        reserved: Reserved,
+        from: impl Fn(Is) -> bool,
+        owner: Owner,
+        over: bool,
+    ) {
         let id = reserved.id();
         assert!(self.issued.insert(id), "{id:?} was given out before");
         let slot = &mut self.model[usize::try_from(id.offset() / RANGE_SIZE).unwrap()];
         assert!(from(slot.is), "{id:?} given out from {:?}", slot.is);
         *slot = Model {
-            is: Is::Reserved,
+            is: Is::Reserved { over },
             owner,
             id: Some(id),
         };
@@ -141,6 +162,23 @@ impl World {
         });
     }
 
+    /// Ends a change that frees the slot, or leaves what the host still has there to be removed.
+    pub(crate) fn given_up(&mut self, id: RangeId, result: Result<Option<Unmapping>, Refused>) {
+        let leftover = matches!(&result, Ok(Some(_)));
+        let result = result.map(|token| self.unmapping.extend(token));
+        self.end(id, result, |is| match is {
+            Is::Reserved { over } | Is::Mapping { over } => {
+                assert_eq!(over, leftover);
+                if over {
+                    Is::Unmapping(Live::new(false))
+                } else {
+                    Is::Free
+                }
+            }
+            _ => panic!("given up in {is:?}"),
+        });
+    }
+
     /// The mapping that an id names, or why it cannot be used.
     pub(crate) fn live(&mut self, id: RangeId) -> Result<&mut Live, Refused> {
         match self.current(id).map(|slot| &mut slot.is) {
@@ -158,9 +196,10 @@ impl World {
         let counts = Counts {
             total: self.model.len() as u32,
             free: count(|is| matches!(is, Is::Free)),
-            reserved: count(|is| matches!(is, Is::Reserved)),
-            mapping: count(|is| matches!(is, Is::Mapping)),
+            reserved: count(|is| matches!(is, Is::Reserved { .. })),
+            mapping: count(|is| matches!(is, Is::Mapping { .. })),
             mapped: count(|is| matches!(is, Is::Mapped(_))),
+            parked: count(|is| matches!(is, Is::Parked(_))),
             unmapping: count(|is| matches!(is, Is::Unmapping(_))),
             retired: count(|is| matches!(is, Is::Retired)),
         };

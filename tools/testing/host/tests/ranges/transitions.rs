@@ -22,7 +22,7 @@ fn life_of_a_slot() {
     );
     let mapping = ranges.begin_map(reserved).unwrap();
     assert_eq!(ranges.get(id, false), Err(Refused::Busy));
-    assert_eq!(ranges.mapped(mapping, Mode::ReadOnly), Ok(id));
+    assert_eq!(ranges.mapped(mapping, Mode::ReadOnly, false), Ok(id));
 
     let reader = ranges.get(id, false).unwrap();
     assert_eq!(ranges.get(id, true), Err(Refused::NeedsUpgrade));
@@ -76,13 +76,14 @@ fn counts_follow_the_states() {
         reserved: 1,
         mapping: 1,
         mapped: 1,
+        parked: 0,
         unmapping: 1,
         retired: 1,
     };
     assert_eq!(ranges.counts(), expected);
     ranges.check().unwrap();
-    ranges.release(reserved).unwrap();
-    ranges.map_failed(mapping).unwrap();
+    assert_eq!(ranges.release(reserved), Ok(None));
+    assert_eq!(ranges.map_failed(mapping), Ok(None));
     ranges.unmap_failed(unmapping).unwrap();
     let expected = Counts {
         total: 6,
@@ -144,7 +145,7 @@ fn hand_over_passes_the_free_list() {
     let mut ranges = table(1);
     let id = map(&mut ranges, owner(0), Mode::ReadOnly);
     let unmapping = ranges.begin_unmap(id).unwrap();
-    let reserved = ranges.hand_over(unmapping, owner(1)).unwrap();
+    let reserved = ranges.hand_over(unmapping, owner(1), false).unwrap();
     assert!(ranges.reserve(owner(2)).is_none());
     assert_eq!(
         ranges.get(id, false),
@@ -154,7 +155,7 @@ fn hand_over_passes_the_free_list() {
     assert_eq!(ranges.owner(reserved.id()), Ok(owner(1)));
     assert_eq!(reserved.offset(), id.offset());
     let mapping = ranges.begin_map(reserved).unwrap();
-    ranges.mapped(mapping, Mode::ReadWrite).unwrap();
+    ranges.mapped(mapping, Mode::ReadWrite, false).unwrap();
     ranges.check().unwrap();
 
     let mut ranges = table(1);
@@ -162,8 +163,100 @@ fn hand_over_passes_the_free_list() {
     let upgrading = ranges.begin_upgrade(id).unwrap();
     ranges.retire_upgrade(upgrading).unwrap();
     let unmapping = ranges.begin_unmap(id).unwrap();
-    assert_eq!(ranges.hand_over(unmapping, owner(1)), Err(Refused::Tainted));
+    assert_eq!(
+        ranges.hand_over(unmapping, owner(1), false),
+        Err(Refused::Tainted)
+    );
     assert_eq!(ranges.counts().retired, 1);
+    ranges.check().unwrap();
+}
+
+/// Closes a mapping and parks it.
+fn park(ranges: &mut Ranges<Vec<Slot>>, id: RangeId) {
+    let unmapping = ranges.begin_unmap(id).unwrap();
+    assert_eq!(ranges.park(unmapping), Ok(id));
+    assert!(ranges.pick_victim().is_none_or(|(victim, _)| victim != id));
+}
+
+#[test]
+fn parked_mapping_is_opened_again() {
+    let mut ranges = table(1);
+    let id = map(&mut ranges, owner(0), Mode::ReadWrite);
+    park(&mut ranges, id);
+    assert_eq!((ranges.counts().parked, ranges.counts().mapped), (1, 0));
+    let held = ranges.get(id, true).unwrap();
+    assert_eq!((ranges.counts().parked, ranges.counts().mapped), (0, 1));
+    assert!(ranges.reserve_parked(owner(1)).is_none());
+    ranges.put(held).unwrap();
+    park(&mut ranges, id);
+    let unmapping = ranges.begin_unmap(id).unwrap();
+    assert_eq!(ranges.unmapped(unmapping), Ok(Fate::Free));
+    ranges.check().unwrap();
+}
+
+#[test]
+fn parked_slots_are_mapped_over_in_order() {
+    let mut ranges = table(2);
+    let ids = [0, 1].map(|n| map(&mut ranges, owner(n), Mode::ReadOnly));
+    park(&mut ranges, ids[1]);
+    let unmapping = ranges.begin_unmap(ids[0]).unwrap();
+    ranges.park(unmapping).unwrap();
+    let reserved = ranges.reserve_parked(owner(2)).unwrap();
+    assert_eq!(reserved.offset(), ids[1].offset());
+    assert_eq!(ranges.get(ids[1], false), Err(Refused::Gone));
+    let mapping = ranges.begin_map(reserved).unwrap();
+    let new = ranges.mapped(mapping, Mode::ReadOnly, false).unwrap();
+    assert_eq!(ranges.owner(new), Ok(owner(2)));
+    // What the host has there is removed when the slot is not needed, or mapping over it fails.
+    let reserved = ranges.reserve_parked(owner(3)).unwrap();
+    let unmapping = ranges.release(reserved).unwrap().expect("a leftover");
+    let reserved = ranges.hand_over(unmapping, owner(3), true).unwrap();
+    let mapping = ranges.begin_map(reserved).unwrap();
+    let unmapping = ranges.map_failed(mapping).unwrap().expect("a leftover");
+    assert_eq!(ranges.unmapped(unmapping), Ok(Fate::Free));
+    assert_eq!(ranges.counts().free, 1);
+    ranges.check().unwrap();
+}
+
+#[test]
+fn adjacent_slots() {
+    let mut ranges = table(4);
+    let first = ranges.reserve(owner(0)).unwrap();
+    let second = ranges.reserve_after(&first, owner(1)).unwrap();
+    assert_eq!(second.offset(), first.offset() + RANGE_SIZE);
+    assert!(ranges.reserve_after(&first, owner(2)).is_none(), "taken");
+    let third = ranges.reserve(owner(2)).unwrap();
+    let last = ranges.reserve_after(&third, owner(3)).unwrap();
+    assert!(ranges.reserve_after(&last, owner(4)).is_none(), "the end");
+    for reserved in [first, second, third, last] {
+        assert_eq!(ranges.release(reserved), Ok(None));
+        ranges.check().unwrap();
+    }
+    assert_eq!(ranges.counts().free, 4);
+}
+
+#[test]
+fn mappings_ahead_are_told_apart() {
+    let mut ranges = table(3);
+    let ids: Vec<_> = (0..3)
+        .map(|n| {
+            let reserved = ranges.reserve(owner(n)).unwrap();
+            let mapping = ranges.begin_map(reserved).unwrap();
+            ranges.mapped(mapping, Mode::ReadOnly, true).unwrap()
+        })
+        .collect();
+    for _ in 0..2 {
+        let held = ranges.get(ids[0], false).unwrap();
+        ranges.put(held).unwrap();
+    }
+    park(&mut ranges, ids[1]);
+    assert_eq!(ranges.ahead(), Ahead { used: 1, wasted: 0 });
+    let _over = ranges.reserve_parked(owner(4)).unwrap();
+    for id in [ids[0], ids[2]] {
+        let unmapping = ranges.begin_unmap(id).unwrap();
+        ranges.unmapped(unmapping).unwrap();
+    }
+    assert_eq!(ranges.ahead(), Ahead { used: 1, wasted: 2 });
     ranges.check().unwrap();
 }
 
@@ -198,7 +291,10 @@ fn tokens_from_before_a_reset_are_refused() {
     }
     let before = ranges.counts();
     assert_eq!(ranges.release(reserved), Err(Refused::Gone));
-    assert_eq!(ranges.mapped(mapping, Mode::ReadOnly), Err(Refused::Gone));
+    assert_eq!(
+        ranges.mapped(mapping, Mode::ReadOnly, false),
+        Err(Refused::Gone)
+    );
     assert_eq!(ranges.put(held), Err(Refused::Gone));
     assert_eq!(ranges.upgraded(upgrading), Err(Refused::Gone));
     assert_eq!(ranges.unmapped(unmapping), Err(Refused::Gone));

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Asking the server to unmap, in batches.
+//!
+//! The request owns the ranges that it is about, as in [`super::setup`]: whoever waited for it, they end up in the right
+//! state when the answer comes. Several can be on their way.
+//!
+//! Takes the spinlock of the table; holds nothing while the server is asked.
+
+use super::{
+    ranges::{Unmapping, RANGE_SIZE},
+    Dax,
+};
+use crate::{
+    chan::{self, Failed},
+    ops::dax::{Removemapping, REMOVE_BATCH},
+    proto::dax::RemovemappingOne,
+    vfs::cred::Caller,
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Full},
+        Arc,
+    },
+};
+
+/// A REMOVEMAPPING that is being put together, then on its way.
+pub(super) struct Removal {
+    dax: Arc<Dax>,
+    tokens: [Option<Unmapping>; REMOVE_BATCH],
+    len: usize,
+    sent: bool,
+}
+
+impl Removal {
+    /// An empty batch.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(dax: &Arc<Dax>) -> Result<KBox<Self>> {
+        let batch = Self {
+            dax: dax.clone(),
+            tokens: [const { None }; REMOVE_BATCH],
+            len: 0,
+            sent: false,
+        };
+        Ok(KBox::new(batch, GFP_KERNEL)?)
+    }
+
+    /// Adds a range; gives it back when the batch is full.
+    pub(super) fn push(&mut self, token: Unmapping) -> Result<(), Unmapping> {
+        match self.tokens.get_mut(self.len) {
+            Some(slot) => {
+                *slot = Some(token);
+                self.len += 1;
+                Ok(())
+            }
+            None => Err(token),
+        }
+    }
+
+    /// Whether nothing more fits.
+    pub(super) fn is_full(&self) -> bool {
+        self.len == REMOVE_BATCH
+    }
+
+    /// Sends REMOVEMAPPING; with `wait`, does not return before the answer, unless a fatal signal comes first.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered, `EINTR`; see [`chan::call_owned`].
+    pub(super) fn send(mut self: KBox<Self>, wait: bool) -> Result {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let mut parts = [RemovemappingOne::default(); REMOVE_BATCH];
+        for (part, token) in parts.iter_mut().zip(self.tokens.iter().flatten()) {
+            part.moffset = token.offset();
+            part.len = RANGE_SIZE;
+        }
+        let dax = self.dax.clone();
+        dax.removals.fetch_add(1, Full);
+        self.sent = true;
+        let op = Removemapping(parts.get(..self.len).unwrap_or(&[]));
+        Ok(chan::call_owned(
+            &*dax.transport,
+            Caller::default(),
+            &op,
+            self,
+            wait,
+        )?)
+    }
+
+    /// Notes how it ended. Where that is not known, or the server failed at some of the ranges, none of them can be used.
+    fn settle(&mut self, removed: bool) {
+        let mut ranges = self.dax.ranges.lock();
+        for token in self.tokens.iter_mut().filter_map(Option::take) {
+            // A refusal means that the table was reset under us, which ends with the mount.
+            let _ = if removed {
+                self.dax.stats.unmaps.add(1);
+                ranges.unmapped(token).map(drop)
+            } else {
+                ranges.unmap_failed(token)
+            };
+        }
+        drop(ranges);
+        self.dax.change();
+    }
+}
+
+impl chan::Owner for Removal {
+    fn answered(&mut self, result: Result<(), &Failed>) {
+        if core::mem::take(&mut self.sent) {
+            self.dax.removals.fetch_sub(1, Full);
+        }
+        self.settle(result.is_ok());
+        self.dax.clean_more();
+    }
+}
+
+impl Dax {
+    /// REMOVEMAPPINGs on their way.
+    pub(super) fn removals(&self) -> u32 {
+        self.removals.load(Acquire)
+    }
+
+    /// Has one range unmapped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Removal::send`].
+    pub(super) fn remove_one(self: &Arc<Self>, token: Unmapping, wait: bool) -> Result {
+        match Removal::new(self) {
+            Ok(mut batch) => {
+                let _ = batch.push(token);
+                batch.send(wait)
+            }
+            Err(e) => {
+                let _ = self.ranges.lock().unmap_failed(token);
+                self.change();
+                Err(e)
+            }
+        }
+    }
+}
