@@ -8,6 +8,9 @@
 #define MEASURE_H
 
 #include <dirent.h>
+#include <linux/fs.h>
+#include <setjmp.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -38,6 +41,30 @@ static inline void pause_ms(long ms)
 	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
 
 	nanosleep(&t, NULL);
+}
+
+static sigjmp_buf touched;
+
+static inline void on_touch(int sig)
+{
+	siglongjmp(touched, sig);
+}
+
+/* The signal that touching this byte gives, or 0. */
+static inline int touch(volatile char *p, bool store)
+{
+	int sig;
+
+	signal(SIGBUS, on_touch);
+	signal(SIGSEGV, on_touch);
+	sig = sigsetjmp(touched, 1);
+	if (!sig) {
+		if (store)
+			*p = 1;
+		else
+			(void)*p;
+	}
+	return sig;
 }
 
 /* Page faults of this process so far. */
@@ -144,6 +171,57 @@ static inline void touch_all(const char *p, size_t size)
 
 	for (off = 0; off < size; off += PAGE)
 		(void)*(const volatile char *)(p + off);
+}
+
+/* Pages of [p, p + size) that are in the page tables of a process (0: this one). Asking causes no fault. */
+static inline long present(pid_t pid, const void *p, size_t size)
+{
+	uint64_t entry[512];
+	char path[64] = "/proc/self/pagemap";
+	size_t page = (uintptr_t)p / PAGE, end = page + size / PAGE, n, i;
+	long found = 0;
+	int fd;
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	fd = open(path, O_RDONLY);
+	for (; fd >= 0 && page < end; page += n) {
+		n = end - page < 512 ? end - page : 512;
+		if (pread(fd, entry, n * 8, page * 8) != (ssize_t)(n * 8)) {
+			found = -1;
+			break;
+		}
+		for (i = 0; i < n; i++)
+			found += entry[i] >> 63;
+	}
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return found;
+}
+
+/* Pages of [p, p + size) that this process has by an entry for 2 MiB. */
+static inline long huge_pages(const void *p, size_t size)
+{
+	struct page_region regions[64];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = (uintptr_t)p,
+		.end = (uintptr_t)p + size,
+		.vec = (uintptr_t)regions,
+		.vec_len = 64,
+		.category_mask = PAGE_IS_HUGE | PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_HUGE,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY), n, i;
+	long found = 0;
+
+	n = fd < 0 ? -1 : ioctl(fd, PAGEMAP_SCAN, &arg);
+	for (i = 0; i < n; i++)
+		found += (regions[i].end - regions[i].start) / PAGE;
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? -1 : found;
 }
 
 /* Waits for the child until the deadline; its status, or -1. */
