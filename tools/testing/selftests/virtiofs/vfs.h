@@ -214,7 +214,7 @@ static inline long differs(const void *buf, uint64_t offset, size_t size, uint64
 static inline int host_pattern(const struct fs *fs, const char *what, const char *name, size_t size, uint64_t seed)
 {
 	return host(fs, NULL, 0,
-		    "python3 -c \"import struct,sys;n=%zu;b=b\\\"\\\".join(struct.pack(\\\"<Q\\\",o^(%lu<<48)) for o in range(0,n+7,8))[:n];"
+		    "python3 -c \"import array,sys;n=%zu;s=%lu<<48;b=array.array(\\\"Q\\\",range(s,s+n+7,8)).tobytes()[:n];"
 		    "sys.exit(open(\\\"%s\\\",\\\"wb\\\").write(b)!=n if \\\"%s\\\"==\\\"make\\\" else open(\\\"%s\\\",\\\"rb\\\").read()!=b)\"",
 		    size, (unsigned long)seed, name, what, name);
 }
