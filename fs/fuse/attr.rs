@@ -113,7 +113,8 @@ fn shrink(inode: &Inode, size: u64, version: u64) {
     // The caller may hold the inode lock itself. Who cannot have it asks again at the next occasion.
     let done = inode.try_lock().is_some_and(|_lock| {
         let current = inode.data().state.lock().attr_version == version;
-        current && set_end(inode, size).is_ok()
+        // Who only looks at the file must not wait until a page behind its end is let go.
+        current && set_end(inode, size, false).is_ok()
     });
     if !done {
         expire(inode);
@@ -124,13 +125,19 @@ fn shrink(inode: &Inode, size: u64, version: u64) {
 ///
 /// # Errors
 ///
-/// `ERESTARTSYS` when a signal arrives while a page behind the new end is pinned; nothing has changed then.
-fn set_end(inode: &Inode, size: u64) -> Result {
+/// `ERESTARTSYS` when a page behind the new end is pinned: with `wait` when a signal arrives meanwhile, else at once. Nothing
+/// has changed then.
+fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
     let shrinks = size < inode.size();
     {
         let mut faults = inode.invalidate_lock();
         if inode.is_dax() && shrinks {
-            faults.break_layout(size & !(PAGE_SIZE as u64 - 1), u64::MAX)?;
+            let start = size & !(PAGE_SIZE as u64 - 1);
+            if wait {
+                faults.break_layout(start, u64::MAX)?;
+            } else {
+                faults.try_break_layout(start, u64::MAX)?;
+            }
         }
         inode.set_size(size);
         if shrinks {
@@ -217,7 +224,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
     let old = inode.size();
     let moved = inode.is_dax() && arg.size < old;
     if moved {
-        set_end(inode, arg.size)?;
+        set_end(inode, arg.size, true)?;
     }
     let op = Setattr {
         nodeid: NodeId::new(inode.key()),
@@ -226,7 +233,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
     match inode.sb().data().try_call(inode.sb(), &op) {
         Ok(out) => {
             take_setattr(inode, &out)?;
-            set_end(inode, out.attr.size)?;
+            set_end(inode, out.attr.size, true)?;
             if !inode.is_dax() {
                 inode.invalidate_all_pages();
             }
