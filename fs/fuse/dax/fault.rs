@@ -68,7 +68,6 @@ fn pin_or_reclaim<'a>(
 ) -> Result<Pin<'a>> {
     let mut place = None;
     loop {
-        let seen = dax.epoch();
         let want = Want {
             take_over: true,
             place: place.as_ref(),
@@ -77,7 +76,8 @@ fn pin_or_reclaim<'a>(
         match dax.pin(inode, index, want) {
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
-            Err(Why::NoRange) if place.is_some() => dax.wait_a_while(seen)?,
+            // What the attempt itself changed, by closing a range with a pinned page and opening it again, is no news.
+            Err(Why::NoRange) if place.is_some() => dax.wait_a_while(dax.epoch())?,
             Err(Why::NoRange) => place = Some(dax.line_up()?),
         }
     }
