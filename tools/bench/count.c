@@ -56,16 +56,16 @@ int qemu_plugin_num_vcpus(void);
 
 EXPORT int qemu_plugin_version = 7;
 
-/* Where a kernel without KASLR is: its text, and its modules. */
-#define KERNEL 0xffffffff80000000ull
+/* Where a kernel without KASLR puts its modules. */
 #define MODULES 0xffffffffa0000000ull
 /* Programs linked at a fixed place, as measure is, are below. */
 #define FIXED 0x10000000ull
-/* What a profile covers: so much text of the kernel in steps of 16 bytes, and so much of the modules in steps of 2. */
-#define TEXT (32ull << 20)
-#define MODULE_TEXT (1ull << 20)
+/* What a profile covers: so much text of the kernel in steps of 16 bytes, and so much of the modules in steps of 4. */
+#define TEXT_START 0xffffffff81000000ull
+#define TEXT (16ull << 20)
+#define MODULE_TEXT (8ull << 20)
 #define TEXT_SLOTS (TEXT / 16)
-#define SLOTS (TEXT_SLOTS + MODULE_TEXT / 2)
+#define SLOTS (TEXT_SLOTS + MODULE_TEXT / 4)
 
 enum { USER, CORE, MODULE, SORTS };
 
@@ -99,9 +99,9 @@ static qemu_plugin_u64 count_of(int sort)
 static bool slot_of(uint64_t addr, size_t *slot)
 {
 	if (addr >= MODULES && addr < MODULES + MODULE_TEXT)
-		*slot = TEXT_SLOTS + (addr - MODULES) / 2;
-	else if (addr >= KERNEL && addr < KERNEL + TEXT)
-		*slot = (addr - KERNEL) / 16;
+		*slot = TEXT_SLOTS + (addr - MODULES) / 4;
+	else if (addr >= TEXT_START && addr < TEXT_START + TEXT)
+		*slot = (addr - TEXT_START) / 16;
 	else
 		return false;
 	return true;
@@ -109,7 +109,7 @@ static bool slot_of(uint64_t addr, size_t *slot)
 
 static uint64_t addr_of(size_t slot)
 {
-	return slot < TEXT_SLOTS ? KERNEL + slot * 16 : MODULES + (slot - TEXT_SLOTS) * 2;
+	return slot < TEXT_SLOTS ? TEXT_START + slot * 16 : MODULES + (slot - TEXT_SLOTS) * 4;
 }
 
 static void forget_profile(void)

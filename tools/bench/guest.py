@@ -25,6 +25,8 @@ SILENCE = 240
 LIBRARIES = ("libc.so.6", "libm.so.6", "libaio.so.1t64")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 LIB_DIR = Path("/usr/lib/x86_64-linux-gnu")
+# Where a kernel without KASLR puts its modules.
+MODULES = 0xffffffffa0000000
 
 
 @dataclass
@@ -40,7 +42,10 @@ class Step:
     inside: int = 0
     ns: int = 0
     requests: dict = field(default_factory=dict)
+    # Of a profile: executed instructions by address, the module's symbols, and where its text is.
     profile: dict = field(default_factory=dict)
+    symbols: dict = field(default_factory=dict)
+    text: int = 0
 
 
 def fio_files(cache):
@@ -72,7 +77,7 @@ def programs(cache):
 
 # Functions of the kernel in which a CPU turns in a loop until another one has done something.
 SPINS = {"queued_spin_lock_slowpath", "native_queued_spin_lock_slowpath", "queued_read_lock_slowpath", "queued_write_lock_slowpath",
-         "osq_lock", "mutex_spin_on_owner", "rwsem_spin_on_owner", "smp_call_function_many_cond"}
+         "osq_lock", "timer_delete_sync", "__try_to_del_timer_sync", "mutex_spin_on_owner", "rwsem_spin_on_owner", "smp_call_function_many_cond"}
 
 
 def system_map(kdir):
@@ -107,7 +112,6 @@ class Boot:
     def __init__(self, out, kdir, ko, profile):
         self.out, self.kdir, self.ko, self.profile = out, kdir, ko, profile
         self.cache = os.environ["RUST_FUSE_CACHE"]
-        self.symbols, self.text = {}, {}
 
     def image(self, steps):
         """The initramfs with the jobs and the list of the steps."""
@@ -150,7 +154,8 @@ class Boot:
                 if self.profile:
                     plugin += f",profile={self.out}/profile"
                 machine.args += ["-plugin", plugin]
-                command = machine.command(qemu.tsc_khz(), False, "kmemleak=off")
+                # On a busy host the guest would take its TSC for broken and go by a clock that is dear to read.
+                command = machine.command(qemu.tsc_khz(), False, "tsc=reliable")
                 with open(self.out / "qemu.log", "wb") as log:
                     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
                 agent.Agent(f"{sock}/ctl.sock", shares, machine.windows, self.out / "control.log").start()
@@ -183,10 +188,9 @@ class Boot:
                         current.requests[name] = int(n)
                 elif word == "@symbol":
                     address, _, name = rest.split()[:3]
-                    self.symbols[int(address, 16)] = name
+                    current.symbols[int(address, 16)] = name
                 elif word == "@text":
-                    module, address = rest.split()
-                    self.text[module] = int(address, 16)
+                    current.text = int(rest, 16)
                 elif word == "@fio":
                     # Terse version 3: the error, and how long reading and writing took, in milliseconds.
                     fields = rest.split(";")
@@ -225,7 +229,7 @@ class Boot:
 
 
 def run(steps, out, kdir, ko, done, profile=False):
-    """All steps, in as many boots as it takes. Returns the last boot."""
+    """All steps, in as many boots as it takes."""
     boot = Boot(out, kdir, ko, profile)
     left, boots = list(steps), 0
     while left:
@@ -236,4 +240,3 @@ def run(steps, out, kdir, ko, done, profile=False):
         left = left[n:]
         if left:
             say(f"the guest is gone ({boots}); another one for the {len(left)} measurements that are left")
-    return boot

@@ -21,10 +21,11 @@ def options():
     p.add_argument("--quick", action="store_true", help="a few rows, about 3 minutes; prints the table and writes it to out/bench")
     p.add_argument("--rows", nargs="+", metavar="GLOB", help="rows such as 'fit/*read*' or 'sixteenth/randread-psync'; as --quick otherwise")
     p.add_argument("--modules", default="c,rust", metavar="M,...", help="c, rust, or both (the default)")
-    p.add_argument("--repeat", type=int, metavar="N", help="measure each row N times; the least disturbed counts (3, with --quick 2)")
+    p.add_argument("--repeat", type=int, metavar="N", default=2, help="measure each row N times; the least disturbed counts (2)")
     p.add_argument("--spread", type=int, default=1, metavar="N", help="do that N times, and say how far the results lie apart")
     p.add_argument("--profile", action="store_true", help="say where instructions were spent, by function and line; needs --rows")
     p.add_argument("--render", metavar="JSON", help="make table and picture of an earlier run's results.json")
+    p.add_argument("--out", metavar="DIR", help="folder for logs and results (out/bench)")
     p.add_argument("--list", action="store_true", help="names of all rows")
     return p.parse_args()
 
@@ -54,22 +55,20 @@ class Progress:
             f"{step.row.name}: {text or 'nothing'} (about {left:.0f} s left)")
 
 
-def measure(o, out):
+def measure(o, out, wanted, repeat):
     import guest
     kdir, ko = Path(os.environ["RUST_FUSE_KDIR"]), Path(os.environ["RUST_FUSE_KO"])
-    wanted = rows.chosen(o.rows or (rows.QUICK if o.quick else None))
     modules = o.modules.split(",")
-    lengths = (2,) if o.profile else (1, 2)
-    repeat = 1 if o.profile else o.repeat * o.spread
+    lengths = (1, 2)
     # What is compared is measured one after the other.
     steps = [guest.Step(r, m, r.n * k) for r in wanted for _ in range(repeat) for m in modules for k in lengths]
-    guest.say(f"{len(wanted)} rows, {len(steps)} measurements, about {len(steps) * 0.8 / 60 + 0.3:.0f} min; logs in {out.relative_to(TOP)}")
+    guest.say(f"{len(wanted)} rows, {len(steps)} measurements, about {len(steps) * 0.8 / 60 + 0.3:.0f} min; logs in {os.path.relpath(out, TOP)}")
     progress = Progress(len(steps), repeat * len(modules) * len(lengths))
     try:
-        boot = guest.run(steps, out, kdir, ko, progress.done, o.profile)
+        guest.run(steps, out, kdir, ko, progress.done, o.profile)
     finally:
         shutil.rmtree(out / "share", ignore_errors=True)
-    return steps, boot
+    return steps
 
 
 def spread(steps, repeat):
@@ -88,9 +87,9 @@ def spread(steps, repeat):
 
 def main():
     o = options()
-    o.repeat = o.repeat or (2 if o.quick else 3)
-    out = TOP / "out/bench"
+    out = Path(o.out) if o.out else TOP / "out/bench"
     out.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
     if o.list:
         print("\n".join(r.name for r in rows.every()))
         return 0
@@ -99,12 +98,16 @@ def main():
         results = json.loads(Path(o.render).read_text())
     else:
         start = time.monotonic()
-        steps, boot = measure(o, out)
+        wanted = rows.chosen(o.rows or (rows.QUICK if o.quick else None))
+        steps = measure(o, out, wanted, 1 if o.profile else o.repeat * o.spread)
         if o.profile:
-            import profile_text
-            profile_text.show(steps, boot)
+            import spent
+            spent.show(steps, Path(os.environ["RUST_FUSE_KDIR"]))
             return 0
-        results = report.results(steps, time.monotonic() - start)
+        results = report.results(steps)
+        if full:
+            results["stability"] = spread(measure(o, out, rows.chosen(rows.STABLE), 4 * o.repeat), o.repeat)
+        results["minutes"] = round((time.monotonic() - start) / 60)
         if o.spread > 1:
             print(spread(steps, o.repeat))
             return 0

@@ -24,9 +24,7 @@ while read -r id module tag options command; do
 	fi
 	if [ "$BENCH_PROFILE" = 1 ]; then
 		grep -E '\[(fuse|virtiofs|rust_fuse)\]' /proc/kallsyms | sed 's/^/@symbol /'
-		for m in fuse virtiofs rust_fuse; do
-			[ ! -r /sys/module/$m/sections/.text ] || echo "@text $m $(cat /sys/module/$m/sections/.text)"
-		done
+		[ "$module" = c ] || echo "@text $(cat /sys/module/rust_fuse/sections/.text)"
 	fi
 	ctl "$tag" reset
 	# The usual server has no extended attributes and says so when first asked. Otherwise the C client asks for the
