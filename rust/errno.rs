@@ -25,6 +25,8 @@ codes! {
     eproto = EPROTO;
     /// Operation not supported.
     eopnotsupp = EOPNOTSUPP;
+    /// No locks available.
+    enolck = ENOLCK;
     /// Transport endpoint is not connected.
     enotconn = ENOTCONN;
 }

@@ -277,11 +277,13 @@ impl crate::vfs::inode::Operations for Fuse {
     }
 
     fn setattr(inode: &Inode, change: &Change<'_>) -> Result {
-        let arg = setattr_in(change);
+        let mut arg = setattr_in(change);
         if arg.valid.is_empty() {
             return Ok(());
         }
         if change.size().is_some() {
+            arg.valid |= SetattrValid::LOCKOWNER;
+            arg.lock_owner = inode.sb().data().current_owner();
             inode.data().state.lock().resizing = true;
             let done = resize(inode, arg);
             inode.data().state.lock().resizing = false;

@@ -13,22 +13,23 @@ use crate::{
     dir::fsync_in,
     errno,
     inode::Inode,
+    lock,
     ops::file::{Flush, Fsync, Open, Read, Release, Write},
     proto::{
         file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
-        flags::{FopenFlags, InitFlags},
-        ids::{Fh, NodeId},
+        flags::{FopenFlags, InitFlags, ReadFlags, ReleaseFlags, WriteFlags},
+        ids::{Fh, LockOwner, NodeId},
     },
     space,
     vfs::{
-        file::{File, Mmap, Opening},
+        file::{File, Mmap, Opening, Owner},
         inode::Operations as _,
         iter,
         page::Pages,
     },
     Fuse,
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::SetOnce};
 
 /// `O_*` flags that are the client's own business.
 const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | 0o1000;
@@ -37,6 +38,9 @@ const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | 0o1000;
 pub(crate) struct FileData {
     fh: Option<Fh>,
     flags: FopenFlags,
+    /// Who took a lock of flock(2), and a lock of the open file, at the server.
+    pub(crate) flock: SetOnce<u64>,
+    pub(crate) ofd: SetOnce<u64>,
 }
 
 impl FileData {
@@ -46,6 +50,8 @@ impl FileData {
             Self {
                 fh: None,
                 flags: FopenFlags::empty(),
+                flock: SetOnce::new(),
+                ofd: SetOnce::new(),
             },
             GFP_KERNEL,
         )?)
@@ -81,7 +87,7 @@ pub(crate) fn fetch(
     len: usize,
     payload: Payload,
 ) -> Result<(Payload, usize)> {
-    let op = Read::<false> {
+    let mut op = Read::<false> {
         nodeid: NodeId::new(inode.key()),
         arg: ReadIn {
             fh,
@@ -91,6 +97,11 @@ pub(crate) fn fetch(
             ..Default::default()
         },
     };
+    if let Payload::Pages(_) = payload {
+        // Not for the page cache, but for this process.
+        op.arg.read_flags |= ReadFlags::LOCKOWNER;
+        op.arg.lock_owner = inode.sb().data().current_owner();
+    }
     let flow = Flow::FromServer(len as u32);
     let ((), payload, got) = inode
         .sb()
@@ -170,6 +181,8 @@ fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
             fh: file.data().handle(),
             offset: pos,
             size: taken as u32,
+            write_flags: WriteFlags::LOCKOWNER,
+            lock_owner: inode.sb().data().current_owner(),
             flags: file.flags(),
             ..Default::default()
         },
@@ -231,25 +244,35 @@ impl crate::vfs::file::Operations for Fuse {
 
     fn release(inode: &Inode, flags: u32, data: KBox<FileData>) {
         if let Some(fh) = data.fh {
-            let op = Release::<false>::new(NodeId::new(inode.key()), fh, flags & !O_CLIENT);
+            lock::released(inode, &data);
+            let mut op = Release::<false>::new(NodeId::new(inode.key()), fh, flags & !O_CLIENT);
+            if let Some(owner) = data.flock.copy() {
+                op.arg.release_flags |= ReleaseFlags::FLOCK_UNLOCK;
+                op.arg.lock_owner = LockOwner::new(owner);
+            }
             let _ = inode.sb().data().call(inode.sb(), &op);
         }
     }
 
-    fn flush(file: &File<Self>) -> Result {
+    fn flush(file: &File<Self>, owner: Owner) -> Result {
         let inode = file.inode();
         let conn: &Conn = inode.sb().data();
         if conn.missing.flush.get() || file.data().flags.contains(FopenFlags::NOFLUSH) {
-            return Ok(());
+            return lock::closed(file, owner);
         }
         let op = Flush {
             nodeid: NodeId::new(inode.key()),
             arg: FlushIn {
                 fh: file.data().handle(),
+                lock_owner: conn.lock_owner(owner),
                 ..Default::default()
             },
         };
-        tolerate_missing(conn.call(inode.sb(), &op), &conn.missing.flush)
+        tolerate_missing(conn.call(inode.sb(), &op), &conn.missing.flush)?;
+        if conn.missing.flush.get() {
+            lock::closed(file, owner)?;
+        }
+        Ok(())
     }
 
     fn read(io: &mut iter::Read<'_, Self>) -> Result<usize> {

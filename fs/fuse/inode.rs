@@ -7,7 +7,7 @@
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     chan::{ForgetNode, Lookup},
-    conn::{Conn, DaxMode},
+    conn::{Conn, DaxMode, Flag},
     dax,
     proto::{
         attr::{Attr, EntryOut},
@@ -32,6 +32,8 @@ pub(crate) struct InodeData {
     pub(crate) state: SpinLock<State>,
     /// Whether attributes are to be read along with names.
     pub(crate) advice: readdir::Advice,
+    /// A process has asked the server for a POSIX lock.
+    pub(crate) posix_locked: Flag,
     /// Where its parts are in the DAX window.
     #[pin]
     pub(crate) ranges: dax::map::Map,
@@ -87,6 +89,7 @@ impl InodeData {
                 resizing: false,
             }, "fuse inode"),
             advice: readdir::Advice::default(),
+            posix_locked: Flag::default(),
             ranges <- dax::map::Map::new(),
         })
     }

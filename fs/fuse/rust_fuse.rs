@@ -10,8 +10,8 @@
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`dir`], [`names`],
-//!    [`readdir`], [`mod@file`], [`cache`] (its pages), [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`]
-//!    (devices and mounts).
+//!    [`readdir`], [`mod@file`], [`cache`] (its pages), [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window),
+//!    [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -56,6 +56,8 @@ mod file;
 mod inode;
 #[deny(unsafe_code)]
 mod ioctl;
+#[deny(unsafe_code)]
+mod lock;
 #[deny(unsafe_code)]
 mod names;
 #[deny(unsafe_code)]

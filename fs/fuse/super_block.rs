@@ -140,6 +140,9 @@ impl FileSystem for Fuse {
         if let Some(mode) = data.conn.dax_mode().name() {
             write!(out, ",dax={mode}").map_err(|_| EINVAL)?;
         }
+        if let Some(mode) = data.conn.lock_mode().name() {
+            write!(out, ",locks={mode}").map_err(|_| EINVAL)?;
+        }
         Ok(())
     }
 }

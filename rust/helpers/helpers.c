@@ -2,6 +2,7 @@
 /* The C shims, one file per header: inline functions and macros that Rust cannot call by name. */
 
 #include "vfs.c"
+#include "lock.c"
 #include "dax.c"
 #include "virtio.c"
 #include "sync.c"

@@ -51,6 +51,12 @@ pub(crate) fn to_len(r: Result<usize>) -> isize {
     }
 }
 
+/// A random number.
+pub(crate) fn random() -> u64 {
+    // SAFETY: May be called in every context.
+    unsafe { crate::bindings::rust_fuse_random_u64() }
+}
+
 /// Reads an `ERR_PTR` result.
 pub(crate) fn from_err_ptr<T>(p: *mut T) -> Result<*mut T> {
     let v = p as isize;

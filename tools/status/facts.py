@@ -6,7 +6,9 @@ from pathlib import Path
 # Options of a mount by /dev/fuse (fuse_fs_parameters of the C client). Those of virtiofs are in conn/options.rs.
 FUSE_OPTIONS = ("fd", "rootmode", "user_id", "group_id", "default_permissions", "allow_other", "max_read", "blksize",
                 "subtype", "source")
-DAX_MODES = ("always", "inode", "never")
+# Options with values that have rows of their own, and whether they have one without a value.
+VALUES = {"always": "dax", "inode": "dax", "never": "dax", "server": "locks", "local": "locks"}
+WITH_VALUE_ONLY = {"locks"}
 
 
 def code(path):
@@ -78,8 +80,8 @@ class Facts:
 
     def options(self):
         words = set(re.findall(r'b"(\w+)"', code(self.fuse / "conn/options.rs")))
-        known = {"dax"} | {f"dax={m}" for m in DAX_MODES} | set(FUSE_OPTIONS)
-        self.used["option"] = {f"dax={w}" if w in DAX_MODES else w for w in words}
+        known = {"dax"} | {f"{o}={v}" for v, o in VALUES.items()} | set(FUSE_OPTIONS)
+        self.used["option"] = {f"{VALUES[w]}={w}" if w in VALUES else w for w in words - WITH_VALUE_ONLY}
         self.listed["option"] = known | self.used["option"]
 
 

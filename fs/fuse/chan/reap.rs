@@ -4,6 +4,7 @@
 
 use super::{send_detached, Failed, ForgetNode, Lookup, Payload, Request, Transport};
 use crate::{
+    lock,
     ops::{file::Release, names::EntryAndOpen},
     proto::{attr::EntryOut, dir::DirentPluses, file::OpenOut, ids::NodeId, opcode::Opcode},
     vfs::cred::Caller,
@@ -70,6 +71,13 @@ fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
                     if plus.counts() {
                         forget(t, plus.entry.nodeid);
                     }
+                }
+            }
+        }
+        Opcode::SETLK | Opcode::SETLKW => {
+            if let (Ok(Ok(_)), Some(arg)) = (request.parse_as::<()>(used, 0), request.arguments()) {
+                if lock::undo(&**t, request.nodeid(), arg).is_err() {
+                    pr_warn!("no memory to give up a lock that nobody waited for\n");
                 }
             }
         }

@@ -263,6 +263,15 @@ impl Request {
         Ok(Ok((r, len - n)))
     }
 
+    /// The arguments that it was sent with.
+    pub(super) fn arguments<A: FromBytes>(&self) -> Option<A> {
+        let args = self
+            .buffers
+            .input
+            .get(size_of::<InHeader>()..self.input_len)?;
+        A::read_from_prefix(args).ok().map(|(args, _)| args)
+    }
+
     /// The session that it was sent in.
     pub(crate) fn session(&self) -> u32 {
         self.session

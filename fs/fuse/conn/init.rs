@@ -4,7 +4,7 @@
 //!
 //! Only features that the module has are offered. A server that answers with more is taken at what was offered.
 
-use super::{Conn, DaxMode, Negotiated};
+use super::{Conn, DaxMode, LockMode, Negotiated};
 use crate::{
     dax::ranges::RANGE_SHIFT,
     errno,
@@ -101,6 +101,9 @@ impl Conn {
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT
             | InitFlags::HAS_IOCTL_DIR;
+        if self.lock_mode() != LockMode::Local {
+            flags |= InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS;
+        }
         if self.dax().is_some() {
             flags |= InitFlags::MAP_ALIGNMENT;
             // Only where the answer makes a difference: a server may have to look up a flag for each file.

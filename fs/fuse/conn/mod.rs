@@ -5,12 +5,13 @@
 pub(crate) mod init;
 pub(crate) mod options;
 
-pub(crate) use options::DaxMode;
+pub(crate) use options::{DaxMode, LockMode};
 
 use crate::{
     chan::{self, Flow, ForgetNode, Operation, Payload, Transport},
     dax::Dax,
     errno,
+    lock::Scramble,
     proto::flags::InitFlags,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
@@ -95,6 +96,8 @@ pub(crate) struct Conn {
     transport: Arc<dyn Transport>,
     /// The mode that the mount asked for.
     dax_mode: DaxMode,
+    lock_mode: LockMode,
+    pub(crate) scramble: Scramble,
     dax: SetOnce<Arc<Dax>>,
     negotiated: SetOnce<Negotiated>,
     attr_version: Atomic<u64>,
@@ -104,10 +107,16 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// Makes a connection that is not negotiated yet.
-    pub(crate) fn new(transport: Arc<dyn Transport>, dax_mode: DaxMode) -> Self {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        dax_mode: DaxMode,
+        lock_mode: LockMode,
+    ) -> Self {
         Self {
             transport,
             dax_mode,
+            lock_mode,
+            scramble: Scramble::new(),
             dax: SetOnce::new(),
             negotiated: SetOnce::new(),
             attr_version: Atomic::new(1),
@@ -123,6 +132,11 @@ impl Conn {
     /// Which files are reached by DAX.
     pub(crate) fn dax_mode(&self) -> DaxMode {
         self.dax_mode
+    }
+
+    /// Who is to keep locks.
+    pub(crate) fn lock_mode(&self) -> LockMode {
+        self.lock_mode
     }
 
     /// The DAX window, if there is one in use.

@@ -31,11 +31,36 @@ impl DaxMode {
     }
 }
 
+/// Who keeps the locks that processes take on files (`locks=`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum LockMode {
+    /// No option was given: the server where it can, else the kernel.
+    #[default]
+    Default,
+    /// The server. Where it cannot there are none: locks that its other clients do not see would be false.
+    Server,
+    /// The kernel, for this mount alone.
+    Local,
+}
+
+impl LockMode {
+    /// The value of the option that gives this mode.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Default => None,
+            Self::Server => Some("server"),
+            Self::Local => Some("local"),
+        }
+    }
+}
+
 /// The options of a virtiofs mount.
 #[derive(Default)]
 pub(crate) struct Options {
     /// `dax`, `dax=`.
     pub(crate) dax: DaxMode,
+    /// `locks=`.
+    pub(crate) locks: LockMode,
 }
 
 impl Options {
@@ -45,10 +70,17 @@ impl Options {
     ///
     /// `EINVAL` for a mode that does not exist.
     pub(crate) fn parse(&mut self, param: &Param<'_>) -> Result<Parsed> {
-        if param.key.to_bytes() != b"dax" {
-            return Ok(Parsed::Unknown);
+        let value = param.value.map(|v| v.to_bytes());
+        match param.key.to_bytes() {
+            b"dax" => self.dax = Self::parse_dax(param, value)?,
+            b"locks" => self.locks = Self::parse_locks(param, value)?,
+            _ => return Ok(Parsed::Unknown),
         }
-        self.dax = match param.value.map(|v| v.to_bytes()) {
+        Ok(Parsed::Taken)
+    }
+
+    fn parse_dax(param: &Param<'_>, value: Option<&[u8]>) -> Result<DaxMode> {
+        Ok(match value {
             None | Some(b"") | Some(b"always") => DaxMode::Always,
             Some(b"inode") => DaxMode::Inode,
             Some(b"never") => DaxMode::Never,
@@ -56,8 +88,18 @@ impl Options {
                 pr_err!("dax={}: use always, inode or never\n", Shown(param.value));
                 return Err(EINVAL);
             }
-        };
-        Ok(Parsed::Taken)
+        })
+    }
+
+    fn parse_locks(param: &Param<'_>, value: Option<&[u8]>) -> Result<LockMode> {
+        match value {
+            Some(b"server") => Ok(LockMode::Server),
+            Some(b"local") => Ok(LockMode::Local),
+            _ => {
+                pr_err!("locks={}: use server or local\n", Shown(param.value));
+                Err(EINVAL)
+            }
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of the protocol, one type each, by family: [`names`], [`attr`], [`file`], [`mount`], [`dax`], [`xattr`].
+//! The operations of the protocol, one type each, by family: [`names`], [`attr`], [`file`], [`lock`], [`mount`], [`dax`], [`xattr`].
 //!
 //! An operation borrows what it sends and says what it gets back; it takes no locks.
 
 pub(crate) mod attr;
 pub(crate) mod dax;
 pub(crate) mod file;
+pub(crate) mod lock;
 pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod xattr;

@@ -4,7 +4,7 @@
 
 use super::{Instance, Registry};
 use crate::{
-    conn::{options::Options, Conn, DaxMode},
+    conn::{options::Options, Conn, DaxMode, LockMode},
     dax::Dax,
     inode::{self, InodeRef},
     super_block::{Mount, Origin},
@@ -59,7 +59,7 @@ impl Type for VirtioFs {
             pr_err!("virtiofs: tag <{}> not found\n", tag);
             return Err(EINVAL);
         };
-        let conn = Conn::new(instance.channel().clone(), options.dax);
+        let conn = Conn::new(instance.channel().clone(), options.dax, options.locks);
         Ok(Arc::new(
             Mount::new(
                 conn,
@@ -108,6 +108,14 @@ impl Type for VirtioFs {
         if wants != DaxMode::Default && wants != has {
             pr_err!(
                 "virtiofs: mounted with dax={} already; unmount it first to change that\n",
+                has.name().unwrap_or("(default)")
+            );
+            return Err(EINVAL);
+        }
+        let (has, wants) = (sb.data().lock_mode(), options.locks);
+        if wants != LockMode::Default && wants != has {
+            pr_err!(
+                "virtiofs: mounted with locks={} already; unmount it first to change that\n",
                 has.name().unwrap_or("(default)")
             );
             return Err(EINVAL);

@@ -2,19 +2,21 @@
 
 //! Open files and directories, and what they hold for the file system.
 //!
-//! What the VFS asks of them is in [`ops`] (regular files), [`dir_ops`] (directories) and [`ioctl`] (both), mappings in the
+//! What the VFS asks of them is in [`ops`] (regular files), [`dir_ops`] (directories) [`lock`] (files) and [`ioctl`] (both), mappings in the
 //! making are in [`mmap`]. No locks: the private data is set before the file can be used and taken after its last use.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 mod dir_ops;
 mod ioctl;
+mod lock;
 mod mmap;
 mod ops;
 
 pub(super) use dir_ops::dir_table;
 pub(crate) use dir_ops::DirOperations;
 pub(crate) use ioctl::{Abi, Ioctl, IoctlOperations};
+pub(crate) use lock::{Held, Keeper, Lock, LockOperations, Mode, Owner};
 pub(crate) use mmap::Mmap;
 pub(super) use ops::adopt;
 pub(crate) use ops::Operations;

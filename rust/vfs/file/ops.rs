@@ -6,7 +6,10 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{ioctl, set_data, take_data, File, Inode, IoctlOperations, Mmap, Opening};
+use super::{
+    ioctl, lock, set_data, take_data, File, Inode, IoctlOperations, LockOperations, Mmap, Opening,
+    Owner,
+};
 use crate::{
     bindings,
     vfs::{
@@ -19,13 +22,13 @@ use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*};
 
 /// Operations on regular files.
-pub(crate) trait Operations: IoctlOperations {
+pub(crate) trait Operations: IoctlOperations + LockOperations {
     /// Opens. `EINVAL` and every error of the server are handed to the caller.
     fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
     /// Runs at the last close.
     fn release(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
-    /// Runs at each close of a descriptor.
-    fn flush(file: &File<Self>) -> Result;
+    /// Runs when `owner` closes a descriptor.
+    fn flush(file: &File<Self>, owner: Owner) -> Result;
     /// Reads; returns the bytes that were read and has moved the position.
     fn read(io: &mut Read<'_, Self>) -> Result<usize>;
     /// Writes; returns the bytes that were written and has moved the position.
@@ -65,6 +68,8 @@ impl<T: Operations> Wrap<T> {
         write_iter: Some(Self::write_iter),
         mmap: Some(Self::mmap),
         fsync: Some(Self::fsync),
+        lock: Some(lock::Wrap::<T>::lock),
+        flock: Some(lock::Wrap::<T>::flock),
         unlocked_ioctl: Some(ioctl::Wrap::<T>::native),
         compat_ioctl: Some(ioctl::Wrap::<T>::compat),
         splice_read: Some(bindings::copy_splice_read),
@@ -107,13 +112,13 @@ impl<T: Operations> Wrap<T> {
     /// # Safety
     ///
     /// For the VFS only: the file is open and belongs to `T`.
-    unsafe extern "C" fn flush(file: *mut bindings::file, _owner: bindings::fl_owner_t) -> c_int {
+    unsafe extern "C" fn flush(file: *mut bindings::file, owner: bindings::fl_owner_t) -> c_int {
         // SAFETY: As this function requires.
-        let file = unsafe { File::<T>::from_raw(file) };
+        let (file, owner) = unsafe { (File::<T>::from_raw(file), Owner::from_raw(owner)) };
         if file.inode().is_bad() {
             return EIO.to_errno();
         }
-        to_int(T::flush(file))
+        to_int(T::flush(file, owner))
     }
 
     /// # Safety

@@ -18,7 +18,7 @@ counters                     every opcode seen with its number of requests, then
 reset                        set all counters to zero
 mappings                     live mappings: window offset, length, file, file offset, ro or rw
 init                         what INIT has negotiated
-nofiles                      inodes, lookups and open handles that the client holds
+nofiles                      inodes, lookups, open handles and owners of locks of the client
 delay OPCODE|all MS          answer only after MS milliseconds; 0 ends it
 fault OPCODE|all COUNT KIND  answer the next COUNT requests wrongly
                              KIND: short long length unique empty hang die errno:N poke:AT:N
@@ -126,7 +126,11 @@ impl Control {
             }
             ["nofiles"] => {
                 let (inodes, lookups, handles) = self.server.census();
-                let _ = writeln!(out, "inodes {inodes}\nlookups {lookups}\nhandles {handles}");
+                let locks = self.server.locks.held();
+                let _ = writeln!(
+                    out,
+                    "inodes {inodes}\nlookups {lookups}\nhandles {handles}\nlocks {locks}"
+                );
             }
             ["delay", target, ms] => self.script.set_delay(target, ms)?,
             ["fault", target, count, kind] => self.script.add_fault(target, count, kind)?,

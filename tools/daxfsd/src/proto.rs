@@ -34,6 +34,7 @@ pub const ATTR_DAX: u32 = 1 << 1;
 pub const OPEN_KILL_SUIDGID: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 pub const EXT_GROUPS: u32 = 32;
+pub const LK_FLOCK: u32 = 1 << 0;
 
 pub const IOCTL_RETRY: u32 = 1 << 2;
 
@@ -260,6 +261,9 @@ wire! {
     IoctlIn { fh: u64, flags: u32, cmd: u32, arg: u64, in_size: u32, out_size: u32, }
     IoctlOut { result: i32, flags: u32, in_iovs: u32, out_iovs: u32, }
     Fsxattr { xflags: u32, extsize: u32, nextents: u32, projid: u32, cowextsize: u32, pad: [u8; 8], }
+    InterruptIn { unique: u64, }
+    FileLock { start: u64, end: u64, typ: u32, pid: u32, }
+    LkIn { fh: u64, owner: u64, lk: FileLock, lk_flags: u32, padding: u32, }
     FallocateIn { fh: u64, offset: u64, length: u64, mode: u32, padding: u32, }
     Dirent { ino: u64, off: u64, namelen: u32, typ: u32, }
     LseekIn { fh: u64, offset: u64, whence: u32, padding: u32, }
@@ -302,6 +306,7 @@ mod tests {
         assert_eq!(size_of::<SetupmappingIn>(), 40);
         assert_eq!(size_of::<RemovemappingOne>(), 16);
         assert_eq!(size_of::<CopyFileRangeIn>(), 56);
+        assert_eq!(size_of::<LkIn>(), 48);
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl Device {
             hdr,
             fault,
         };
-        if delay.is_none() && fault != Some(Fault::Hang) {
+        // Who waits for a lock must not keep others from giving it up.
+        if delay.is_none() && fault != Some(Fault::Hang) && hdr.opcode != op::SETLKW {
             self.run(job);
             return;
         }
@@ -148,11 +149,13 @@ impl Device {
             pass,
             counters: &self.server.counters,
         };
-        let no_reply = matches!(
-            job.hdr.opcode,
-            op::FORGET | op::BATCH_FORGET | op::INTERRUPT
-        );
-        if !no_reply && job.chain.writable.len() < OUT_HEADER {
+        let no_room = job.chain.writable.len() < OUT_HEADER;
+        let no_reply = match job.hdr.opcode {
+            op::FORGET | op::BATCH_FORGET => true,
+            op::INTERRUPT => no_room,
+            _ => false,
+        };
+        if !no_reply && no_room {
             return Err(req.bad("no room for a reply"));
         }
         if too_long || (!is_write && job.chain.readable.truncated) {

@@ -6,6 +6,8 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::proto::FileLock;
+
 /// A positive errno value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
@@ -242,6 +244,52 @@ pub fn removexattr(path: &CStr, name: &CStr) -> Res<()> {
 pub fn ioctl(fd: RawFd, cmd: u32, buf: &mut [u8]) -> Res<()> {
     // SAFETY: callers pass the numbers of ioctls that touch at most the bytes of their `buf`.
     check(unsafe { libc::ioctl(fd, cmd as libc::Ioctl, buf.as_mut_ptr()) })
+}
+
+/// The lock's place, as fcntl(2) takes it.
+fn flock_of(lk: &FileLock) -> libc::flock64 {
+    // SAFETY: flock64 is plain data.
+    let mut l: libc::flock64 = unsafe { std::mem::zeroed() };
+    l.l_type = lk.typ as i16;
+    l.l_whence = libc::SEEK_SET as i16;
+    l.l_start = lk.start as i64;
+    if lk.end < i64::MAX as u64 {
+        l.l_len = (lk.end - lk.start + 1) as i64;
+    }
+    l
+}
+
+/// Takes or drops a lock that belongs to the open file `fd`; `EAGAIN` when another one is in the way.
+pub fn set_lock(fd: RawFd, lk: &FileLock, flock: bool) -> Res<()> {
+    if flock {
+        let op = match lk.typ as i32 {
+            libc::F_RDLCK => libc::LOCK_SH,
+            libc::F_WRLCK => libc::LOCK_EX,
+            _ => libc::LOCK_UN,
+        };
+        // SAFETY: no memory is passed.
+        return check(unsafe { libc::flock(fd, op | libc::LOCK_NB) });
+    }
+    let l = flock_of(lk);
+    // SAFETY: `l` outlives the call.
+    check(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &l) })
+}
+
+/// The lock of another open file that is in the way of `lk`, or one of type `F_UNLCK`. Its process is not known.
+pub fn get_lock(fd: RawFd, lk: &FileLock) -> Res<FileLock> {
+    let mut l = flock_of(lk);
+    // SAFETY: `l` outlives the call.
+    check(unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &mut l) })?;
+    let end = match l.l_len {
+        0 => i64::MAX as u64,
+        n => (l.l_start + n - 1) as u64,
+    };
+    Ok(FileLock {
+        start: l.l_start as u64,
+        end,
+        typ: l.l_type as u32,
+        pid: 0,
+    })
 }
 
 pub fn getdents(fd: RawFd, buf: &mut [u8]) -> Res<usize> {

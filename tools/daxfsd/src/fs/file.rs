@@ -67,6 +67,7 @@ impl Server {
     pub(super) fn release(&self, req: &Request) -> Res<Reply> {
         let (arg, _): (proto::ReleaseIn, _) = req.arg()?;
         self.handle(req, arg.fh, req.hdr.nodeid)?;
+        self.locks.released(req.hdr.nodeid, arg.fh);
         let gone = self.handles().remove(&arg.fh);
         drop(gone);
         Reply::OK
@@ -109,7 +110,9 @@ impl Server {
 
     pub(super) fn flush(&self, req: &Request) -> Res<Reply> {
         let (arg, _): (proto::FlushIn, _) = req.arg()?;
-        sys::flush(self.handle(req, arg.fh, req.hdr.nodeid)?.fd.as_raw_fd())?;
+        let handle = self.handle(req, arg.fh, req.hdr.nodeid)?;
+        self.locks.flushed(req.hdr.nodeid, arg.lock_owner);
+        sys::flush(handle.fd.as_raw_fd())?;
         Reply::OK
     }
 

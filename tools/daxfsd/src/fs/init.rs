@@ -34,7 +34,9 @@ impl Server {
             | MAX_PAGES
             | INIT_EXT
             | SETXATTR_EXT
-            | CREATE_SUPP_GROUP;
+            | CREATE_SUPP_GROUP
+            | POSIX_LOCKS
+            | FLOCK_LOCKS;
         match self.config().cache {
             Cache::Never => want |= DIRECT_IO_ALLOW_MMAP,
             Cache::Auto => want |= AUTO_INVAL_DATA,

@@ -10,6 +10,7 @@ mod file;
 mod init;
 mod inode;
 mod ioctl;
+mod lock;
 mod mapping;
 mod names;
 #[cfg(test)]
@@ -194,6 +195,7 @@ pub struct Server {
     inodes: Mutex<Inodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_fh: AtomicU64,
+    pub locks: lock::Locks,
     /// Negotiated INIT flags; 0 before INIT.
     flags: AtomicU64,
     /// What INIT said, for the control socket.
@@ -228,6 +230,7 @@ impl Server {
             inodes: Mutex::new(Inodes::new(root)?),
             handles: Mutex::new(HashMap::new()),
             next_fh: AtomicU64::new(1),
+            locks: lock::Locks::default(),
             flags: AtomicU64::new(0),
             init: Mutex::new(None),
         })
@@ -329,6 +332,7 @@ impl Server {
     pub fn reset(&self, anew: bool) {
         self.window.unmap_all(anew);
         self.flags.store(0, Relaxed);
+        self.locks.clear();
         let handles = std::mem::take(&mut *self.handles());
         let inodes = self.inodes().clear();
         drop((handles, inodes));
@@ -352,7 +356,10 @@ impl Server {
             op::DESTROY => self.destroy(req),
             op::FORGET => self.forget(req),
             op::BATCH_FORGET => self.batch_forget(req),
-            op::INTERRUPT => Ok(Reply::None),
+            op::INTERRUPT => self.interrupt(req),
+            op::GETLK => self.getlk(req),
+            op::SETLK => self.setlk(req, false),
+            op::SETLKW => self.setlk(req, true),
             op::LOOKUP => self.lookup(req),
             op::READLINK => self.readlink(req),
             op::SYMLINK => self.symlink(req),
