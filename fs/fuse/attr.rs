@@ -158,6 +158,20 @@ pub(crate) fn expire(inode: &Inode) {
     state.valid_until = Moment::PAST;
 }
 
+/// Pages of the file were written back.
+pub(crate) fn written_back(inode: &Inode) {
+    expire(inode);
+}
+
+/// A read, asked for when attributes had `version`, found the end of the file at `size`.
+pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
+    let mut state = inode.data().state.lock();
+    if state.attr_version <= version && !state.resizing && size < inode.size() {
+        state.attr_version = inode.sb().data().next_attr_version();
+        inode.set_size(size);
+    }
+}
+
 /// A write made the file end at `end` at least.
 pub(crate) fn extend(inode: &Inode, end: u64) {
     let mut state = inode.data().state.lock();
@@ -223,6 +237,8 @@ fn take_setattr(inode: &Inode, out: &AttrOut) -> Result {
 fn resize(inode: &Inode, arg: SetattrIn) -> Result {
     let old = inode.size();
     let moved = inode.is_dax() && arg.size < old;
+    // A WRITE that is still on its way must not make the file longer again.
+    let closed = inode.data().writeback.close()?;
     if moved {
         set_end(inode, arg.size, true)?;
     }
@@ -234,6 +250,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
         Ok(out) => {
             take_setattr(inode, &out)?;
             set_end(inode, out.attr.size, true)?;
+            drop(closed);
             if !inode.is_dax() {
                 inode.invalidate_all_pages();
             }

@@ -8,7 +8,7 @@ use crate::{
     chan::{ForgetNode, Operation},
     conn::tolerate_missing,
     errno,
-    file::FileData,
+    handle::FileData,
     inode::{Entry, Inode},
     names,
     ops::{

@@ -10,8 +10,8 @@
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`dir`], [`names`],
-//!    [`readdir`], [`mod@file`], [`cache`] (its pages), [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window),
-//!    [`virtiofs`] (devices and mounts).
+//!    [`readdir`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes), [`handle`],
+//!    [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -51,7 +51,11 @@ pub mod dax;
 #[deny(unsafe_code)]
 mod dir;
 #[deny(unsafe_code)]
+mod direct;
+#[deny(unsafe_code)]
 mod file;
+#[deny(unsafe_code)]
+mod handle;
 #[deny(unsafe_code)]
 mod inode;
 #[deny(unsafe_code)]
@@ -71,7 +75,11 @@ mod space;
 #[deny(unsafe_code)]
 mod super_block;
 #[deny(unsafe_code)]
+mod through;
+#[deny(unsafe_code)]
 mod virtiofs;
+#[deny(unsafe_code)]
+mod writeback;
 #[deny(unsafe_code)]
 mod xattr;
 

@@ -8,7 +8,7 @@ use crate::{
     chan::Transport,
     conn::Conn,
     dir, errno,
-    file::FileData,
+    handle::FileData,
     inode::{self, Inode, InodeData},
     ops::{attr::Statfs, mount::Destroy},
     proto::ids::NodeId,
@@ -107,6 +107,7 @@ impl FileSystem for Fuse {
     }
 
     fn evict(inode: &Inode, unmounting: bool) {
+        inode.data().writeback.end();
         if let Some(dax) = inode.sb().data().conn.dax() {
             dax.evict(inode);
         }

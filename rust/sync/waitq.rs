@@ -133,6 +133,12 @@ impl WaitQueue {
     }
 }
 
+/// Whether the current task ends because it was killed. A killable wait that begins then does not see the signal any more.
+pub(crate) fn dying() -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_dying() }
+}
+
 /// Makes a [`WaitQueue`] with a lock class of its own.
 macro_rules! new_waitq {
     ($name:literal) => {

@@ -5,7 +5,7 @@
 //! A [`Request`] owns everything that its completion touches: buffers, pages, locked folios. It moves: from its sender
 //! into the [`Transport`], from there into the device, and at completion to its [`Waiter`], which hands it to the sender.
 //! No code of an operation runs at completion; replies are parsed by the sender in its own context, so a completion cannot
-//! wait for the server.
+//! wait for the server. What nobody waits for ([`call_background`]) is ended by the reaper, a work item.
 //!
 //! A sender that is killed leaves. Its request stays with the device until it is answered or the device is reset, and is
 //! then reaped: what the server did for it (a lookup reference, an open file) is undone.
@@ -27,6 +27,7 @@ pub(crate) use request::{Flow, Payload, Request};
 use waiter::Waiter;
 
 use crate::vfs::cred::Caller;
+use core::marker::PhantomData;
 use kernel::{prelude::*, str::CStr};
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
@@ -80,6 +81,35 @@ pub(crate) trait Owner: Send {
     fn answered(&mut self, result: Result<(), &Failed>);
 }
 
+/// What becomes of a request that nobody waits for. It travels with the request.
+pub(crate) trait Ended: Send {
+    /// The request ended: told exactly once, in process context, and must not wait for the server. Gives what is wrong
+    /// with an answer that breaks the protocol.
+    fn ended(&mut self, request: &mut Request) -> Option<&'static str>;
+}
+
+/// Reads the answer and calls a function.
+struct Then<O, F> {
+    then: Option<F>,
+    _op: PhantomData<fn(O)>,
+}
+
+impl<O, F> Ended for Then<O, F>
+where
+    O: Operation,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send,
+{
+    fn ended(&mut self, request: &mut Request) -> Option<&'static str> {
+        let mut bad = None;
+        let result = parse_answer::<O>(request, &mut bad);
+        let payload = request.take_payload();
+        if let Some(then) = self.then.take() {
+            then(result, payload);
+        }
+        bad
+    }
+}
+
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         failed.error
@@ -127,15 +157,62 @@ fn read_answer<O: Operation>(
     t: &dyn Transport,
     request: &Request,
 ) -> Result<(O::Reply, usize), Failed> {
+    let mut bad = None;
+    let result = parse_answer::<O>(request, &mut bad);
+    if let Some(bad) = bad {
+        t.bad_reply(request, bad);
+    }
+    result
+}
+
+/// As [`read_answer`]; what is wrong with an answer that breaks the protocol is left in `bad`.
+fn parse_answer<O: Operation>(
+    request: &Request,
+    bad: &mut Option<&'static str>,
+) -> Result<(O::Reply, usize), Failed> {
     let used = request.outcome().map_err(Failed::unknown)?;
     match request.parse::<O>(used) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(errno)) => Err(Failed::known(Error::from_errno(errno))),
-        Err(bad) => {
-            t.bad_reply(request, bad.as_str());
+        Err(reply) => {
+            *bad = Some(reply.as_str());
             Err(Failed::unknown(EIO))
         }
     }
+}
+
+/// Sends `op` with a payload and does not wait. `then` is called with the answer (and how many bytes of the payload came)
+/// and the payload, exactly once: by the reaper, or by this call when nothing could be sent.
+pub(crate) fn call_background<O, F>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+    then: F,
+) where
+    O: Operation + 'static,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
+{
+    let ended = match KBox::<Then<O, F>>::new_uninit(GFP_KERNEL) {
+        Ok(ended) => ended,
+        Err(e) => return then(Err(Failed::known(e.into())), payload),
+    };
+    let mut request = match t.pool().take() {
+        Ok(request) => request,
+        Err(e) => return then(Err(Failed::known(e)), payload),
+    };
+    if let Err(e) = request.prepare(t.pool(), who, op, payload, flow) {
+        let payload = request.take_payload();
+        t.pool().give(request);
+        return then(Err(Failed::known(e)), payload);
+    }
+    request.set_ended(ended.write(Then {
+        then: Some(then),
+        _op: PhantomData,
+    }));
+    request.waiter().abandon();
+    t.submit(request);
 }
 
 /// Sends `op` on behalf of `owner`, which is told how it ends; with `wait`, before this returns, unless a fatal signal comes

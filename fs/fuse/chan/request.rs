@@ -4,7 +4,7 @@
 //!
 //! A request has one owner at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
 
-use super::{Args, Operation, Owner, Pool, Waiter};
+use super::{Args, Ended, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
@@ -15,9 +15,11 @@ use crate::{
     },
     vfs::{
         cred::Caller,
-        page::{Pages, ReadFolio},
+        page::Pages,
+        pagecache::{Filled, ReadParts, WriteParts},
     },
     virtio::{Chain, SgBuilder},
+    Fuse,
 };
 use core::mem::size_of;
 use kernel::{prelude::*, sync::Arc};
@@ -42,8 +44,12 @@ pub(crate) enum Payload {
     Pages(Pages),
     /// Pages of our own that go to the server, and others that the answer fills.
     Exchange(Pages, Pages),
-    /// Folios of the page cache that the answer fills, adjacent and in order.
-    Folios(KVec<ReadFolio>),
+    /// Parts of the page cache that the answer fills.
+    Fill(ReadParts<Fuse>),
+    /// Parts of the page cache that are written back.
+    WriteBack(WriteParts<Fuse>),
+    /// Parts of the page cache that a write was copied into.
+    Filled(Filled),
     /// Bytes in one piece.
     Bytes(KVec<u8>),
 }
@@ -75,6 +81,8 @@ pub(crate) struct Request {
     flow: Flow,
     /// What it is for, if that must be told the end.
     owner: Option<KBox<dyn Owner>>,
+    /// Who is told the end, if nobody waits for it.
+    ended: Option<KBox<dyn Ended>>,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -98,6 +106,7 @@ impl Request {
                 payload: Payload::None,
                 flow: Flow::None,
                 owner: None,
+                ended: None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -115,6 +124,7 @@ impl Request {
         payload: Payload,
         flow: Flow,
     ) -> Result {
+        self.payload = payload;
         let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
         let mut args = Args::new(room);
         op.encode(&mut args)?;
@@ -141,8 +151,8 @@ impl Request {
         self.unique = unique;
         self.nodeid = op.nodeid();
         self.output_len = HEADER_LEN + size_of::<O::Reply>();
-        self.payload = payload;
         self.flow = flow;
+        self.outcome = Err(errno::enotconn());
         self.waiter.start();
         Ok(())
     }
@@ -208,6 +218,16 @@ impl Request {
     /// The payload.
     pub(super) fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// Says who is told the end.
+    pub(super) fn set_ended(&mut self, ended: KBox<dyn Ended>) {
+        self.ended = Some(ended);
+    }
+
+    /// Takes who is told the end.
+    pub(super) fn take_ended(&mut self) -> Option<KBox<dyn Ended>> {
+        self.ended.take()
     }
 
     /// Takes the payload back.
@@ -304,49 +324,46 @@ impl Chain for Request {
             0 => None,
             n => Some(output.get_mut(..n).ok_or(EINVAL)?),
         };
-        let (len, payload) = match (*flow, payload) {
-            (Flow::FromServer(len), payload) => (len as usize, payload),
-            (Flow::Both(to, from), Payload::Exchange(sent, room)) => {
-                for chunk in sent.chunks(to as usize) {
-                    sg.readable(chunk)?;
-                }
-                if let Some(answer) = answer {
-                    sg.writable(answer)?;
-                }
-                return room
-                    .chunks_mut(from as usize)
-                    .try_for_each(|chunk| sg.writable(chunk));
+        if let Flow::Both(to, from) = *flow {
+            let Payload::Exchange(sent, room) = payload else {
+                return Err(EINVAL);
+            };
+            sent.chunks(to as usize)
+                .try_for_each(|chunk| sg.readable(chunk))?;
+            if let Some(answer) = answer {
+                sg.writable(answer)?;
             }
-            (flow, payload) => {
-                if let (Flow::ToServer(len), Payload::Pages(pages)) = (flow, payload) {
-                    for chunk in pages.chunks(len as usize) {
-                        sg.readable(chunk)?;
-                    }
+            return room
+                .chunks_mut(from as usize)
+                .try_for_each(|chunk| sg.writable(chunk));
+        }
+        if let Flow::ToServer(len) = *flow {
+            let len = len as usize;
+            match payload {
+                Payload::Pages(pages) => {
+                    pages.chunks(len).try_for_each(|chunk| sg.readable(chunk))?
                 }
-                return answer.map_or(Ok(()), |answer| sg.writable(answer));
+                Payload::WriteBack(parts) => sg.readable_memory(parts, len)?,
+                Payload::Filled(parts) => sg.readable_memory(parts, len)?,
+                _ => return Err(EINVAL),
             }
-        };
+            return answer.map_or(Ok(()), |answer| sg.writable(answer));
+        }
         if let Some(answer) = answer {
             sg.writable(answer)?;
         }
+        let Flow::FromServer(len) = *flow else {
+            return Ok(());
+        };
+        let len = len as usize;
         match payload {
-            Payload::None | Payload::Exchange(..) => Ok(()),
+            Payload::None => Ok(()),
             Payload::Pages(pages) => pages
                 .chunks_mut(len)
                 .try_for_each(|chunk| sg.writable(chunk)),
             Payload::Bytes(bytes) => sg.writable(bytes.get_mut(..len).ok_or(EINVAL)?),
-            Payload::Folios(folios) => {
-                let mut left = len;
-                for folio in folios.iter_mut() {
-                    let memory = folio.memory();
-                    let n = memory.len().min(left);
-                    left -= n;
-                    if n > 0 {
-                        sg.writable(memory.get_mut(..n).ok_or(EINVAL)?)?;
-                    }
-                }
-                Ok(())
-            }
+            Payload::Fill(parts) => sg.writable_memory(parts, len),
+            Payload::WriteBack(_) | Payload::Filled(_) | Payload::Exchange(..) => Err(EINVAL),
         }
     }
 }

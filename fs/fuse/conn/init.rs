@@ -17,7 +17,7 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 /// The oldest minor version that is spoken: the first with the structures of today.
 const MINOR_MIN: u32 = 23;
 /// What a server can read ahead at most, in bytes.
-const READAHEAD: u32 = 128 << 10;
+const READAHEAD: u32 = 1 << 20;
 /// Bytes of a WRITE of old servers.
 const WRITE_MIN: usize = 4096;
 /// Pages of a request where the server does not say.
@@ -98,6 +98,7 @@ impl Conn {
             | InitFlags::AUTO_INVAL_DATA
             | InitFlags::DO_READDIRPLUS
             | InitFlags::READDIRPLUS_AUTO
+            | InitFlags::DIRECT_IO_ALLOW_MMAP
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT
             | InitFlags::HAS_IOCTL_DIR;

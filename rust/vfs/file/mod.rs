@@ -71,6 +71,12 @@ impl<T: FileSystem> File<T> {
         to_result(unsafe { bindings::rust_fuse_file_modified(self.as_raw()) })
     }
 
+    /// Takes an error of writeback that was not told through this file yet.
+    pub(crate) fn take_write_error(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_raw()) })
+    }
+
     /// Whether it was opened for writing.
     pub(crate) fn writable(&self) -> bool {
         // SAFETY: The mode does not change while the file is open.
