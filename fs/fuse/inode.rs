@@ -16,7 +16,6 @@ use crate::{
     },
     readdir,
     vfs::{inode::Got, time::Moment, SuperBlock},
-    writeback::WriteBack,
     Fuse,
 };
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
@@ -38,9 +37,6 @@ pub(crate) struct InodeData {
     /// Where its parts are in the DAX window.
     #[pin]
     pub(crate) ranges: dax::map::Map,
-    /// What is being written back.
-    #[pin]
-    pub(crate) writeback: WriteBack,
 }
 
 /// What changes.
@@ -95,7 +91,6 @@ impl InodeData {
             advice: readdir::Advice::default(),
             posix_locked: Flag::default(),
             ranges <- dax::map::Map::new(),
-            writeback <- WriteBack::new(),
         })
     }
 }
@@ -223,11 +218,7 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
     new.set_plain();
     match attr.mode & S_IFMT {
         S_IFREG => {
-            let limits = conn.negotiated();
-            new.set_mapping(
-                wants_dax(conn, attr.flags),
-                limits.max_read.min(limits.max_write),
-            );
+            new.set_mapping(wants_dax(conn, attr.flags));
             new.set_file();
         }
         S_IFDIR => new.set_dir(),
@@ -249,11 +240,11 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 }
 
 /// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
+pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32) -> Result<InodeRef> {
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
             let attr = Attr {
-                mode: S_IFDIR,
+                mode,
                 nlink: 2,
                 ..Default::default()
             };

@@ -10,7 +10,7 @@ use crate::{
     conn::Conn,
     dir::entry,
     errno,
-    handle::FileData,
+    file::FileData,
     inode::{Entry, Inode},
     ops::{
         file::Release,

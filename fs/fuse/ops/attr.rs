@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on attributes: GETATTR, SETATTR, STATFS.
+//! Operations on attributes: GETATTR, SETATTR, ACCESS, STATFS.
 
 use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
         attr::{AttrOut, GetattrIn, SetattrIn},
+        dir::AccessIn,
         ids::NodeId,
         opcode::Opcode,
         statfs::StatfsOut,
@@ -22,6 +23,11 @@ simple_op! {
 simple_op! {
     /// SETATTR.
     Setattr(SetattrIn) -> AttrOut = Opcode::SETATTR;
+}
+
+simple_op! {
+    /// ACCESS.
+    Access(AccessIn) -> () = Opcode::ACCESS;
 }
 
 /// STATFS.
