@@ -10,7 +10,6 @@
 //! Neither of the two short ones is held while the server is asked.
 
 use crate::{
-    access,
     conn::Conn,
     inode::{wants_dax, Inode},
     ops::attr::{Getattr, Setattr},
@@ -20,7 +19,7 @@ use crate::{
         ids::NodeId,
     },
     vfs::{
-        inode::{Attributes, Change, Mask, Verdict},
+        inode::{Attributes, Change},
         time::Moment,
     },
     Fuse,
@@ -159,6 +158,20 @@ pub(crate) fn expire(inode: &Inode) {
     state.valid_until = Moment::PAST;
 }
 
+/// Pages of the file were written back.
+pub(crate) fn written_back(inode: &Inode) {
+    expire(inode);
+}
+
+/// A read, asked for when attributes had `version`, found the end of the file at `size`.
+pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
+    let mut state = inode.data().state.lock();
+    if state.attr_version <= version && !state.resizing && size < inode.size() {
+        state.attr_version = inode.sb().data().next_attr_version();
+        inode.set_size(size);
+    }
+}
+
 /// A write made the file end at `end` at least.
 pub(crate) fn extend(inode: &Inode, end: u64) {
     let mut state = inode.data().state.lock();
@@ -224,6 +237,8 @@ fn take_setattr(inode: &Inode, out: &AttrOut) -> Result {
 fn resize(inode: &Inode, arg: SetattrIn) -> Result {
     let old = inode.size();
     let moved = inode.is_dax() && arg.size < old;
+    // A WRITE that is still on its way must not make the file longer again.
+    let closed = inode.data().writeback.close()?;
     if moved {
         set_end(inode, arg.size, true)?;
     }
@@ -235,6 +250,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
         Ok(out) => {
             take_setattr(inode, &out)?;
             set_end(inode, out.attr.size, true)?;
+            drop(closed);
             if !inode.is_dax() {
                 inode.invalidate_all_pages();
             }
@@ -275,17 +291,6 @@ impl crate::vfs::inode::Operations for Fuse {
         let ttl = (out.attr_valid, out.attr_valid_nsec);
         take(inode, &out.attr, ttl, version);
         Ok(())
-    }
-
-    fn permission(inode: &Inode, mask: Mask) -> Result<Verdict> {
-        access::permission(inode, mask)
-    }
-
-    fn allowed(inode: &Inode) -> (bool, bool) {
-        (
-            access::allowed(inode.sb()),
-            access::by_mode(inode.sb().data()),
-        )
     }
 
     fn setattr(inode: &Inode, change: &Change<'_>) -> Result {

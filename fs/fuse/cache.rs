@@ -1,71 +1,171 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filling the page cache from the server: single folios, and those that are read ahead.
+//! The page cache and the server: READ into folios, and WRITE of those that are dirty.
 //!
-//! The folios are locked by the VFS, and a request that fills them owns them until it is answered. Nothing else is locked.
+//! What somebody waits for is read by who waits; what is read ahead or written back is ended by the reaper. A request owns
+//! the folios until it is answered. Nothing else is locked.
 
 use crate::{
-    chan::Payload,
+    attr,
+    chan::{self, Flow, Payload},
+    conn::Conn,
     file::fetch,
+    handle::Handle,
     inode::Inode,
-    proto::ids::Fh,
-    vfs::{
-        file::File,
-        mapping::{Batch, Operations},
-        page::ReadFolio,
+    ops::file::{Read, Write},
+    proto::{
+        file::{ReadIn, WriteIn},
+        flags::{InitFlags, WriteFlags},
+        ids::{Fh, NodeId},
     },
+    vfs::{
+        cred::Caller,
+        file::File,
+        pagecache::{Limit, Operations, ReadParts, WriteParts},
+    },
+    writeback::{Run, WriteBack},
     Fuse,
 };
-use kernel::prelude::*;
+use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 
 /// The handle and flags for reading, where the kernel itself may ask.
 fn reader(file: Option<&File<Fuse>>) -> (Fh, u32) {
     file.map_or((Fh::default(), 0), |f| (f.data().handle(), f.flags()))
 }
 
-/// Reads adjacent folios and ends each with what came for it.
-fn fill(inode: &Inode, file: Option<&File<Fuse>>, folios: KVec<ReadFolio>) -> Result {
-    let Some(pos) = folios.first().map(ReadFolio::pos) else {
-        return Ok(());
-    };
-    let len = folios.iter().map(ReadFolio::size).sum();
-    let (fh, flags) = reader(file);
-    let (payload, got) = fetch(inode, fh, flags, pos, len, Payload::Folios(folios))?;
-    let Payload::Folios(folios) = payload else {
-        return Err(EIO);
-    };
-    let mut left = got;
-    for folio in folios {
-        let n = folio.size().min(left);
-        left -= n;
-        folio.end(n);
+/// What one request of `bytes` can carry.
+fn limit(bytes: usize) -> Limit {
+    Limit {
+        bytes,
+        parts: (bytes / PAGE_SIZE).max(1),
     }
-    Ok(())
+}
+
+/// The handle of a file, for what goes on without it.
+pub(crate) fn share(file: &File<Fuse>) -> Result<Arc<Handle>> {
+    let inode = file.inode();
+    file.data()
+        .share(inode.sb().data().transport(), NodeId::new(inode.key()))
+}
+
+/// Ends a read: `got` bytes came, asked for when attributes had `version`.
+fn filled(parts: ReadParts<Fuse>, got: usize, version: u64) {
+    if got < parts.len() {
+        let end = parts.pos() + got as u64;
+        if let Some(inode) = parts.inode() {
+            attr::ends_at(inode, end, version);
+        }
+    }
+    parts.end(got);
 }
 
 impl Operations for Fuse {
-    fn read_folio(inode: &Inode, file: Option<&File<Self>>, folio: ReadFolio) -> Result {
-        let mut folios = KVec::with_capacity(1, GFP_KERNEL)?;
-        folios.push(folio, GFP_KERNEL)?;
-        fill(inode, file, folios)
+    type Run<'a> = Run<'a>;
+
+    fn read_limit(inode: &Inode) -> Limit {
+        limit(inode.sb().data().negotiated().max_read)
     }
 
-    fn readahead(inode: &Inode, file: Option<&File<Self>>, batch: &mut Batch<'_>) {
-        let max = inode.sb().data().negotiated().max_read;
-        let mut folios = KVec::new();
-        let mut size = 0;
-        for folio in batch {
-            if size + folio.size() > max {
-                if fill(inode, file, core::mem::take(&mut folios)).is_err() {
-                    return;
+    fn read(inode: &Inode, file: Option<&File<Self>>, parts: ReadParts<Self>) -> Result {
+        let version = inode.sb().data().attr_version();
+        let (fh, flags) = reader(file);
+        let (pos, len) = (parts.pos(), parts.len());
+        let (payload, got) = fetch(inode, fh, flags, pos, len, Payload::Fill(parts))?;
+        let Payload::Fill(parts) = payload else {
+            return Err(EIO);
+        };
+        filled(parts, got, version);
+        Ok(())
+    }
+
+    fn read_ahead(inode: &Inode, file: Option<&File<Self>>, parts: ReadParts<Self>) {
+        let conn: &Conn = inode.sb().data();
+        let handle = file
+            .filter(|_| conn.has(InitFlags::ASYNC_READ))
+            .map(share)
+            .transpose();
+        let Ok(Some(handle)) = handle else {
+            let _ = Self::read(inode, file, parts);
+            return;
+        };
+        let (_, flags) = reader(file);
+        let version = conn.attr_version();
+        let len = parts.len() as u32;
+        let op = Read::<false> {
+            nodeid: NodeId::new(inode.key()),
+            arg: ReadIn {
+                fh: handle.fh,
+                offset: parts.pos(),
+                size: len,
+                flags,
+                ..Default::default()
+            },
+        };
+        chan::call_background(
+            &**conn.transport(),
+            Caller::current(inode.sb()),
+            &op,
+            Payload::Fill(parts),
+            Flow::FromServer(len),
+            move |result, payload| {
+                drop(handle);
+                if let (Ok(((), got)), Payload::Fill(parts)) = (result, payload) {
+                    filled(parts, got, version);
                 }
-                size = 0;
+            },
+        );
+    }
+
+    fn write_limit(inode: &Inode) -> Limit {
+        limit(inode.sb().data().negotiated().max_write)
+    }
+
+    fn begin_write_back(inode: &Inode, wait: bool) -> Option<Run<'_>> {
+        WriteBack::run(inode, wait)
+    }
+
+    fn write_back(inode: &Inode, parts: WriteParts<Self>) {
+        let conn: &Conn = inode.sb().data();
+        let Some(handle) = inode.data().writeback.file() else {
+            if crate::vfs::ratelimit() {
+                pr_err!("dirty data of a file that nobody has open for writing\n");
             }
-            size += folio.size();
-            if folios.push(folio, GFP_KERNEL).is_err() {
-                return;
-            }
-        }
-        let _ = fill(inode, file, folios);
+            return;
+        };
+        let len = parts.len();
+        let op = Write {
+            nodeid: NodeId::new(inode.key()),
+            arg: WriteIn {
+                fh: handle.fh,
+                offset: parts.pos(),
+                size: len as u32,
+                write_flags: WriteFlags::CACHE,
+                ..Default::default()
+            },
+        };
+        let ticket = inode.data().writeback.ticket();
+        chan::call_background(
+            &**conn.transport(),
+            Caller::default(),
+            &op,
+            Payload::WriteBack(parts),
+            Flow::ToServer(len as u32),
+            move |result, payload| {
+                drop(handle);
+                let Payload::WriteBack(parts) = payload else {
+                    return;
+                };
+                match result {
+                    Ok((out, _)) if out.size as usize == len => (),
+                    Ok(_) => parts.set_error(EIO),
+                    Err(failed) => parts.set_error(failed.error),
+                }
+                if let Some(inode) = parts.inode() {
+                    attr::written_back(inode);
+                    inode.data().writeback.written(ticket);
+                }
+                parts.end();
+            },
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     chan::{ForgetNode, Operation},
     conn::tolerate_missing,
     errno,
-    file::FileData,
+    handle::FileData,
     inode::{Entry, Inode},
     names,
     ops::{
@@ -172,7 +172,7 @@ impl crate::vfs::file::DirOperations for Fuse {
     fn release_dir(inode: &Inode, flags: u32, data: KBox<FileData>) {
         if let Some(fh) = data.fh() {
             let op = Release::<true>::new(NodeId::new(inode.key()), fh, flags);
-            inode.sb().data().close(inode.sb(), &op);
+            let _ = inode.sb().data().call(inode.sb(), &op);
         }
     }
 

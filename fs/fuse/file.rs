@@ -1,82 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Regular files: opening, reading and writing without DAX.
+//! Regular files: opening and closing, and which way their data goes.
 //!
-//! Reads go through the page cache ([`crate::cache`]), or past it for files that the server wants direct. Writes go to the
-//! server at once and drop the cached pages that they cover. Locks: the inode lock for writing around a write; nothing around a read.
+//! By [`dax`] where a file has it; past every cache ([`direct`]) for who opened it with O_DIRECT and for files that the
+//! server wants direct; else through the page cache: reads and mappings by [`crate::cache`], writes by [`through`]. Locks:
+//! the inode lock for writing around a write; nothing around a read.
 
 use crate::{
-    attr,
+    cache,
     chan::{Flow, Payload},
     conn::{tolerate_missing, Conn},
     dax,
     dir::fsync_in,
-    errno,
+    direct, errno,
+    handle::FileData,
     inode::Inode,
     lock,
-    ops::file::{Flush, Fsync, Open, Read, Release, Write},
+    ops::file::{Flush, Fsync, Open, Read, Release},
     proto::{
-        file::{FlushIn, OpenIn, OpenOut, ReadIn, WriteIn},
-        flags::{FopenFlags, InitFlags, ReadFlags, ReleaseFlags, WriteFlags},
+        file::{FlushIn, OpenIn, ReadIn, ReleaseIn},
+        flags::{FopenFlags, InitFlags, ReadFlags, ReleaseFlags},
         ids::{Fh, LockOwner, NodeId},
     },
-    space,
+    space, through,
     vfs::{
         file::{File, Mmap, Opening, Owner},
         inode::Operations as _,
         iter,
-        page::Pages,
     },
+    writeback::{self, WriteBack},
     Fuse,
 };
-use kernel::{prelude::*, sync::SetOnce};
+use kernel::prelude::*;
 
 /// `O_*` flags that are the client's own business.
 const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | 0o1000;
-
-/// What an open file holds.
-pub(crate) struct FileData {
-    fh: Option<Fh>,
-    flags: FopenFlags,
-    /// Who took a lock of flock(2), and a lock of the open file, at the server.
-    pub(crate) flock: SetOnce<u64>,
-    pub(crate) ofd: SetOnce<u64>,
-}
-
-impl FileData {
-    /// A file that the server knows nothing of yet.
-    pub(crate) fn new() -> Result<KBox<Self>> {
-        Ok(KBox::new(
-            Self {
-                fh: None,
-                flags: FopenFlags::empty(),
-                flock: SetOnce::new(),
-                ofd: SetOnce::new(),
-            },
-            GFP_KERNEL,
-        )?)
-    }
-
-    /// Takes over what the server opened.
-    pub(crate) fn opened(&mut self, out: &OpenOut) {
-        self.fh = Some(out.fh);
-        self.flags = out.open_flags;
-    }
-
-    /// The handle that has to be released.
-    pub(crate) fn fh(&self) -> Option<Fh> {
-        self.fh
-    }
-
-    /// The handle for requests; 0 for a server without OPEN.
-    pub(crate) fn handle(&self) -> Fh {
-        self.fh.unwrap_or_default()
-    }
-
-    fn direct(&self) -> bool {
-        self.flags.contains(FopenFlags::DIRECT_IO)
-    }
-}
 
 /// Reads `len` bytes at `pos` into pages or folios; returns them and how many bytes came.
 pub(crate) fn fetch(
@@ -110,110 +68,9 @@ pub(crate) fn fetch(
     Ok((payload, got))
 }
 
-/// Reads past every cache into the user's memory.
-pub(crate) fn read_direct(io: &mut iter::Read<'_, Fuse>, limit: usize) -> Result<usize> {
-    let max = io.file().inode().sb().data().negotiated().max_read;
-    let mut done = 0;
-    while done < limit && io.len() > 0 {
-        let want = (limit - done).min(io.len()).min(max);
-        let pages = Pages::new(want)?;
-        let (file, pos) = (io.file(), io.pos());
-        let got = fetch(
-            file.inode(),
-            file.data().handle(),
-            file.flags(),
-            pos,
-            want,
-            Payload::Pages(pages),
-        );
-        let (payload, got) = match got {
-            Err(_) if done > 0 => break,
-            other => other?,
-        };
-        let Payload::Pages(pages) = payload else {
-            return Err(EIO);
-        };
-        let copied = io.copy_from_pages(&pages, got);
-        io.set_pos(pos + copied as u64);
-        done += copied;
-        if copied < got {
-            return if done > 0 { Ok(done) } else { Err(EFAULT) };
-        }
-        if got < want {
-            break;
-        }
-    }
-    Ok(done)
-}
-
-/// Writes up to `limit` bytes from the user's memory to the server. The inode lock is held for writing.
-pub(crate) fn write_direct(io: &mut iter::Write<'_, Fuse>, limit: usize) -> Result<usize> {
-    let max = io.file().inode().sb().data().negotiated().max_write;
-    let mut done = 0;
-    while done < limit && io.len() > 0 {
-        let n = (limit - done).min(io.len()).min(max);
-        match write_once(io, n) {
-            Ok(written) => {
-                done += written;
-                if written < n {
-                    break;
-                }
-            }
-            Err(_) if done > 0 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-/// One WRITE of up to `n` bytes.
-fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
-    let mut pages = Pages::new(n)?;
-    let taken = io.copy_to_pages(&mut pages, n);
-    if taken == 0 {
-        return Err(EFAULT);
-    }
-    let (file, pos) = (io.file(), io.pos());
-    let inode = file.inode();
-    let op = Write {
-        nodeid: NodeId::new(inode.key()),
-        arg: WriteIn {
-            fh: file.data().handle(),
-            offset: pos,
-            size: taken as u32,
-            write_flags: WriteFlags::LOCKOWNER,
-            lock_owner: inode.sb().data().current_owner(),
-            flags: file.flags(),
-            ..Default::default()
-        },
-    };
-    let sent = inode.sb().data().call_with(
-        inode.sb(),
-        &op,
-        Payload::Pages(pages),
-        Flow::ToServer(taken as u32),
-    );
-    let written = match sent {
-        Ok((out, _, _)) if out.size as usize <= taken => out.size as usize,
-        Ok(_) => {
-            io.revert(taken);
-            return Err(EIO);
-        }
-        Err(e) => {
-            io.revert(taken);
-            return Err(e);
-        }
-    };
-    io.revert(taken - written);
-    let end = pos + written as u64;
-    let inode = io.file().inode();
-    attr::extend(inode, end);
-    if !inode.is_dax() {
-        // A page that is in use stays, and is read again by AUTO_INVAL_DATA.
-        let _ = inode.invalidate_pages(pos, written as u64);
-    }
-    io.set_pos(end);
-    Ok(written)
+/// Whether data goes past the page cache.
+fn is_direct(file: &File<Fuse>, asked: bool) -> bool {
+    !file.inode().is_dax() && (asked || file.data().flags().contains(FopenFlags::DIRECT_IO))
 }
 
 impl crate::vfs::file::Operations for Fuse {
@@ -236,28 +93,48 @@ impl crate::vfs::file::Operations for Fuse {
         }
         // DAX mappings are the host's own pages: there is nothing that could be stale.
         let keep = FopenFlags::KEEP_CACHE | FopenFlags::DIRECT_IO;
-        if !inode.is_dax() && !data.flags.intersects(keep) && data.fh.is_some() {
+        if !inode.is_dax() && !data.flags().intersects(keep) && data.fh().is_some() {
+            // Pages that are being written back are waited for where no signal helps; so here first.
+            if let Err(e) = inode.data().writeback.wait() {
+                Self::release(inode, opening.flags(), data);
+                return Err(e);
+            }
             inode.invalidate_all_pages();
         }
         Ok(data)
     }
 
     fn release(inode: &Inode, flags: u32, data: KBox<FileData>) {
-        if let Some(fh) = data.fh {
-            lock::released(inode, &data);
-            let mut op = Release::<false>::new(NodeId::new(inode.key()), fh, flags & !O_CLIENT);
-            if let Some(owner) = data.flock.copy() {
-                op.arg.release_flags |= ReleaseFlags::FLOCK_UNLOCK;
-                op.arg.lock_owner = LockOwner::new(owner);
-            }
-            inode.sb().data().close(inode.sb(), &op);
+        lock::released(inode, &data);
+        let mut arg = ReleaseIn {
+            fh: data.handle(),
+            flags: flags & !O_CLIENT,
+            ..Default::default()
+        };
+        if let Some(owner) = data.flock.copy() {
+            arg.release_flags |= ReleaseFlags::FLOCK_UNLOCK;
+            arg.lock_owner = LockOwner::new(owner);
+        }
+        if FileData::close(data, arg) {
+            let op = Release::<false> {
+                nodeid: NodeId::new(inode.key()),
+                arg,
+            };
+            let _ = inode.sb().data().call(inode.sb(), &op);
+        } else {
+            WriteBack::prune(inode);
         }
     }
 
     fn flush(file: &File<Self>, owner: Owner) -> Result {
         let inode = file.inode();
         let conn: &Conn = inode.sb().data();
-        if conn.missing.flush.get() || file.data().flags.contains(FopenFlags::NOFLUSH) {
+        if file.data().flags().contains(FopenFlags::NOFLUSH) {
+            return lock::closed(file, owner);
+        }
+        writeback::sync(inode, 0, u64::MAX)?;
+        inode.take_write_error()?;
+        if conn.missing.flush.get() {
             return lock::closed(file, owner);
         }
         let op = Flush {
@@ -280,8 +157,9 @@ impl crate::vfs::file::Operations for Fuse {
             return Ok(0);
         }
         let (file, inode) = (io.file(), io.file().inode());
-        if (file.data().direct() || io.direct()) && !inode.is_dax() {
-            return read_direct(io, usize::MAX);
+        if is_direct(file, io.direct()) {
+            writeback::sync(inode, io.pos(), io.pos().saturating_add(io.len() as u64))?;
+            return direct::read(io, usize::MAX);
         }
         // The file may have grown meanwhile.
         if io.pos().saturating_add(io.len() as u64) > inode.size()
@@ -316,9 +194,14 @@ impl crate::vfs::file::Operations for Fuse {
         let end = io.pos().saturating_add(n as u64);
         let done = if inode.is_dax() && end <= inode.size() {
             dax::io::write(io, &lock)
-        } else {
+        } else if inode.is_dax() {
             // Size and data change together at the server.
-            write_direct(io, usize::MAX)
+            direct::write(io, usize::MAX)
+        } else if is_direct(io.file(), io.direct()) {
+            writeback::sync(inode, io.pos(), end)?;
+            direct::write(io, usize::MAX)
+        } else {
+            through::write(io)
         };
         drop(lock);
         match done {
@@ -328,18 +211,38 @@ impl crate::vfs::file::Operations for Fuse {
     }
 
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result {
-        if file.inode().is_dax() {
-            mmap.use_dax()
-        } else if file.data().direct() && mmap.is_shared() {
-            // The server wants every access: a shared cache would hide some.
-            Err(ENODEV)
-        } else {
-            mmap.use_page_cache_read_only()
+        let inode = file.inode();
+        if inode.is_dax() {
+            return mmap.use_dax();
         }
+        if file.data().flags().contains(FopenFlags::DIRECT_IO) {
+            if mmap.is_shared() && !inode.sb().data().has(InitFlags::DIRECT_IO_ALLOW_MMAP) {
+                // The server wants every access: a shared cache would hide some.
+                return Err(ENODEV);
+            }
+            // Io modes: a shared mapping makes the inode a cached one until the file is closed.
+            inode.invalidate_all_pages();
+        }
+        if mmap.may_write() {
+            inode.data().writeback.link(&cache::share(file)?)?;
+        }
+        mmap.use_page_cache();
+        Ok(())
     }
 
-    fn fsync(file: &File<Self>, datasync: bool) -> Result {
+    fn unmapped(file: &File<Self>) {
+        // There may be no open file later to write through. Who is killed does not wait.
+        let _ = writeback::sync(file.inode(), 0, u64::MAX);
+    }
+
+    fn fsync(file: &File<Self>, start: u64, end: u64, datasync: bool) -> Result {
         let inode = file.inode();
+        let written = writeback::sync(inode, start, end);
+        if written != Err(EINTR) {
+            // What is told here is not told again.
+            file.take_write_error()?;
+        }
+        written?;
         let conn = inode.sb().data();
         if conn.missing.fsync.get() {
             return Ok(());

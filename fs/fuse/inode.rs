@@ -16,6 +16,7 @@ use crate::{
     },
     readdir,
     vfs::{inode::Got, time::Moment, SuperBlock},
+    writeback::WriteBack,
     Fuse,
 };
 use kernel::{new_spinlock, prelude::*, sync::SpinLock};
@@ -37,6 +38,9 @@ pub(crate) struct InodeData {
     /// Where its parts are in the DAX window.
     #[pin]
     pub(crate) ranges: dax::map::Map,
+    /// What is being written back.
+    #[pin]
+    pub(crate) writeback: WriteBack,
 }
 
 /// What changes.
@@ -91,6 +95,7 @@ impl InodeData {
             advice: readdir::Advice::default(),
             posix_locked: Flag::default(),
             ranges <- dax::map::Map::new(),
+            writeback <- WriteBack::new(),
         })
     }
 }
@@ -218,7 +223,11 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
     new.set_plain();
     match attr.mode & S_IFMT {
         S_IFREG => {
-            new.set_mapping(wants_dax(conn, attr.flags));
+            let limits = conn.negotiated();
+            new.set_mapping(
+                wants_dax(conn, attr.flags),
+                limits.max_read.min(limits.max_write),
+            );
             new.set_file();
         }
         S_IFDIR => new.set_dir(),
@@ -240,11 +249,11 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 }
 
 /// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32) -> Result<InodeRef> {
+pub(crate) fn root(sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
             let attr = Attr {
-                mode,
+                mode: S_IFDIR,
                 nlink: 2,
                 ..Default::default()
             };

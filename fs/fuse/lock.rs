@@ -9,7 +9,7 @@
 use crate::{
     chan,
     conn::{options::LockMode, Conn},
-    file::FileData,
+    handle::FileData,
     inode::Inode,
     ops::lock::{Getlk, Setlk},
     proto::{

@@ -10,7 +10,7 @@ use crate::{
     conn::Conn,
     dir::entry,
     errno,
-    file::FileData,
+    handle::FileData,
     inode::{Entry, Inode},
     ops::{
         file::Release,

@@ -17,7 +17,7 @@ use crate::{
         ids::NodeId,
     },
     vfs::file::File,
-    Fuse,
+    writeback, Fuse,
 };
 use kernel::prelude::*;
 
@@ -60,6 +60,7 @@ pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Res
     file.modified()?;
     let changes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0;
     if changes {
+        writeback::sync(inode, pos, end)?;
         forget_part(inode, pos, len)?;
     }
     let op = Fallocate {
@@ -98,6 +99,7 @@ pub(crate) fn seek(file: &File<Fuse>, pos: u64, hole: bool) -> Result<Option<u64
     if conn.missing.lseek.get() {
         return Ok(None);
     }
+    writeback::sync(inode, pos, u64::MAX)?;
     let op = Lseek {
         nodeid: NodeId::new(inode.key()),
         arg: LseekIn {
@@ -134,8 +136,10 @@ pub(crate) fn copy(
     if conn.missing.copy_file_range.get() {
         return Ok(None);
     }
+    writeback::sync(from.inode(), from_pos, from_pos.saturating_add(len as u64))?;
     let _lock = inode.lock_killable()?;
     to.modified()?;
+    writeback::sync(inode, to_pos, to_pos.saturating_add(len as u64))?;
     forget_part(inode, to_pos, len as u64)?;
     let copied = match send_copy(conn, from, from_pos, to, to_pos, len) {
         Err(e) if e == errno::enosys() || e == errno::eopnotsupp() || e == EXDEV => {

@@ -5,11 +5,10 @@
 //! Takes no locks.
 
 use crate::{
-    access::{self, Access, Allow},
-    chan::{self, Operation, Transport},
+    chan::Transport,
     conn::Conn,
-    dev, dir, errno,
-    file::FileData,
+    dir, errno,
+    handle::FileData,
     inode::{self, Inode, InodeData},
     ops::{attr::Statfs, mount::Destroy},
     proto::ids::NodeId,
@@ -17,7 +16,7 @@ use crate::{
         cred::Caller,
         dentry::{Cached, Confirm},
         super_block::{OptionWriter, StatFs, XattrHandlers},
-        FileSystem, Mounted, SuperBlock,
+        FileSystem, Mounted,
     },
     virtiofs, Fuse,
 };
@@ -29,16 +28,12 @@ pub(crate) struct Mount {
     conn: Conn,
     origin: Origin,
     mounted: Arc<Mounted<Fuse>>,
-    /// Who may use it; everybody of whom a virtiofs server is told may.
-    access: Option<Access>,
 }
 
 /// What was mounted.
 pub(crate) enum Origin {
     /// A virtiofs device.
     Virtiofs(virtiofs::mount::Device),
-    /// A server behind `/dev/fuse`.
-    Dev(dev::mount::Served),
 }
 
 impl Mount {
@@ -47,34 +42,18 @@ impl Mount {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(conn: Conn, origin: Origin, access: Option<Access>) -> Result<Self> {
+    pub(crate) fn new(conn: Conn, origin: Origin) -> Result<Self> {
         let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
         Ok(Self {
             conn,
             origin,
             mounted,
-            access,
         })
     }
 
     /// What lends the super block to work in the background.
     pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
         &self.mounted
-    }
-
-    /// Tells the server that a file is closed. A server that is a process may be the one that closes it, so nobody waits for
-    /// such a server.
-    pub(crate) fn close<O: Operation<Reply = ()>>(&self, sb: &SuperBlock<Fuse>, op: &O) {
-        let waits = matches!(self.origin, Origin::Virtiofs(_));
-        let t = &**self.transport();
-        if waits || chan::send_detached(t, Caller::current(sb), op).is_err() {
-            let _ = self.call(sb, op);
-        }
-    }
-
-    /// Who may use it.
-    pub(crate) fn access(&self) -> Option<&Access> {
-        self.access.as_ref()
     }
 
     /// What was mounted.
@@ -107,20 +86,7 @@ impl FileSystem for Fuse {
         if let Some(dax) = data.conn.dax() {
             dax.finish();
         }
-        match &data.origin {
-            Origin::Virtiofs(_) => data.conn.end(),
-            Origin::Dev(served) => {
-                served.abort();
-                data.conn.stop();
-                data.conn.transport().pool().end_session();
-            }
-        }
-    }
-
-    fn abort(data: &Mount) {
-        if let Origin::Dev(served) = &data.origin {
-            served.abort();
-        }
+        data.conn.end();
     }
 
     fn new_inode() -> impl PinInit<InodeData, Error> {
@@ -141,6 +107,7 @@ impl FileSystem for Fuse {
     }
 
     fn evict(inode: &Inode, unmounting: bool) {
+        inode.data().writeback.end();
         if let Some(dax) = inode.sb().data().conn.dax() {
             dax.evict(inode);
         }
@@ -151,9 +118,6 @@ impl FileSystem for Fuse {
     }
 
     fn statfs(root: &Inode, st: &mut StatFs) -> Result {
-        if !access::allowed(root.sb()) {
-            return Ok(());
-        }
         let out = root.sb().data().call(
             root.sb(),
             &Statfs {
@@ -173,21 +137,7 @@ impl FileSystem for Fuse {
         Ok(())
     }
 
-    fn show_options(sb: &SuperBlock<Self>, out: &mut OptionWriter<'_>) -> Result {
-        let data = sb.data();
-        if let Some(access) = &data.access {
-            let (user, group) = sb.ids(access.user, access.group);
-            write!(out, ",user_id={user},group_id={group}").map_err(|_| EINVAL)?;
-            if access.default_permissions {
-                write!(out, ",default_permissions").map_err(|_| EINVAL)?;
-            }
-            if access.allow == Allow::Namespace {
-                write!(out, ",allow_other").map_err(|_| EINVAL)?;
-            }
-            if let Some(max) = access.max_read {
-                write!(out, ",max_read={max}").map_err(|_| EINVAL)?;
-            }
-        }
+    fn show_options(data: &Mount, out: &mut OptionWriter<'_>) -> Result {
         if let Some(mode) = data.conn.dax_mode().name() {
             write!(out, ",dax={mode}").map_err(|_| EINVAL)?;
         }

@@ -12,11 +12,9 @@
 #include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/huge_mm.h>
-#include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
-#include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>
@@ -32,7 +30,6 @@
 
 /* Constants that bindgen cannot read from macros with casts. */
 static const unsigned int RUST_FUSE_TASK_KILLABLE = TASK_KILLABLE;
-static const unsigned int RUST_FUSE_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;
 static const unsigned int RUST_FUSE_TASK_NORMAL = TASK_NORMAL;
 static const unsigned long RUST_FUSE_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_FUSE_SB_ACTIVE = SB_ACTIVE;

@@ -11,6 +11,7 @@
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
@@ -224,11 +225,6 @@ RUST_FUSE_HELPER(bool, dir_emit, struct dir_context *ctx, const char *name, int 
 	return dir_emit(ctx, name, len, ino, type);
 }
 
-RUST_FUSE_HELPER(struct folio *, readahead_folio, struct readahead_control *rac)
-{
-	return readahead_folio(rac);
-}
-
 RUST_FUSE_HELPER(size_t, folio_size, struct folio *folio)
 {
 	return folio_size(folio);
@@ -239,24 +235,101 @@ RUST_FUSE_HELPER(loff_t, folio_pos, struct folio *folio)
 	return folio_pos(folio);
 }
 
-RUST_FUSE_HELPER(void, folio_get, struct folio *folio)
+/*
+ * The folio at a position, made (no larger than what is written) if there is none: locked, and not being written back.
+ * Waits are killable.
+ */
+RUST_FUSE_HELPER(struct folio *, write_begin, struct address_space *mapping, loff_t pos, size_t len)
 {
-	folio_get(folio);
+	fgf_t flags = FGP_CREAT | FGP_WRITE | FGP_FOR_MMAP;
+	struct folio *folio;
+	int err;
+
+	if (!offset_in_page(pos))
+		flags |= fgf_set_order(len);
+	for (;;) {
+		folio = __filemap_get_folio(mapping, pos >> PAGE_SHIFT, flags, mapping_gfp_mask(mapping));
+		if (IS_ERR(folio))
+			return folio;
+		err = folio_lock_killable(folio);
+		if (err)
+			break;
+		if (folio->mapping == mapping) {
+			err = folio_wait_writeback_killable(folio);
+			if (!err)
+				return folio;
+			folio_unlock(folio);
+			break;
+		}
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	folio_put(folio);
+	return ERR_PTR(err);
 }
 
-RUST_FUSE_HELPER(void, folio_put, struct folio *folio)
+/*
+ * Copies what is written into a folio of write_begin. A folio that is not up to date stays locked, so that nobody reads it in
+ * before the server has the data. Without a byte the folio is let go.
+ */
+RUST_FUSE_HELPER(size_t, write_copy, struct folio *folio, loff_t pos, size_t len, struct iov_iter *iter, bool *locked)
 {
+	size_t copied = copy_folio_from_iter_atomic(folio, offset_in_folio(folio, pos), len, iter);
+
+	if (!copied) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return 0;
+	}
+	/* What iomap tracks by blocks it finds out itself, when the folio is read. */
+	if (copied == folio_size(folio) && !folio_test_private(folio))
+		folio_mark_uptodate(folio);
+	*locked = !folio_test_uptodate(folio);
+	if (!*locked)
+		folio_unlock(folio);
+	return copied;
+}
+
+/* The server has what was written into a folio, or may not have it. */
+RUST_FUSE_HELPER(void, write_end, struct folio *folio, bool written, bool locked)
+{
+	if (!written && !folio_test_dirty(folio) && !folio_test_private(folio))
+		folio_clear_uptodate(folio);
+	if (locked)
+		folio_unlock(folio);
 	folio_put(folio);
 }
 
-RUST_FUSE_HELPER(struct page *, folio_page, struct folio *folio, size_t n)
+RUST_FUSE_HELPER(void *, folio_address, struct folio *folio)
 {
-	return folio_page(folio, n);
+	return folio_address(folio);
 }
 
-RUST_FUSE_HELPER(void, folio_zero_range, struct folio *folio, size_t start, size_t len)
+RUST_FUSE_HELPER(void, mapping_set_up, struct inode *inode, unsigned int max_order)
 {
-	folio_zero_range(folio, start, len);
+	mapping_set_folio_order_range(inode->i_mapping, 0, max_order);
+	/* Who frees memory must not wait for a server that may be waiting for memory. */
+	mapping_set_writeback_may_deadlock_on_reclaim(inode->i_mapping);
+}
+
+RUST_FUSE_HELPER(void, mapping_set_error, struct address_space *mapping, int error)
+{
+	mapping_set_error(mapping, error);
+}
+
+RUST_FUSE_HELPER(bool, mapping_dirty, struct address_space *mapping)
+{
+	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) || mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
+}
+
+RUST_FUSE_HELPER(unsigned int, memalloc_nofs_save, void)
+{
+	return memalloc_nofs_save();
+}
+
+RUST_FUSE_HELPER(void, memalloc_nofs_restore, unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
 }
 
 RUST_FUSE_HELPER(void, sb_start_pagefault, struct super_block *sb)
@@ -326,6 +399,11 @@ RUST_FUSE_HELPER(int, fs_parameter_type, const struct fs_parameter *param)
 	return param->type;
 }
 
+RUST_FUSE_HELPER(unsigned int, iocb_sync_flags, const struct kiocb *iocb)
+{
+	return (iocb_is_dsync(iocb) ? O_DSYNC : 0) | (iocb->ki_flags & IOCB_SYNC ? O_SYNC : 0);
+}
+
 RUST_FUSE_HELPER(ssize_t, generic_write_sync, struct kiocb *iocb, ssize_t count)
 {
 	return generic_write_sync(iocb, count);
@@ -344,6 +422,13 @@ RUST_FUSE_HELPER(struct dentry *, dget, struct dentry *dentry)
 RUST_FUSE_HELPER(struct address_space *, folio_mapping, struct folio *folio)
 {
 	return folio->mapping;
+}
+
+/* Whether the task ends because it was killed: the signal itself is gone by then, so killable waits do not see it. */
+RUST_FUSE_HELPER(bool, dying, void)
+{
+	return (current->flags & PF_EXITING) && (current->signal->flags & SIGNAL_GROUP_EXIT) &&
+	       current->signal->group_exit_code == SIGKILL;
 }
 
 RUST_FUSE_HELPER(bool, ratelimit, void)
@@ -393,12 +478,15 @@ RUST_FUSE_HELPER(bool, vma_may_share, const struct vm_area_struct *vma)
 	return vma->vm_flags & VM_MAYSHARE;
 }
 
-RUST_FUSE_HELPER(int, readonly_mmap, struct file *file, struct vm_area_struct *vma)
+RUST_FUSE_HELPER(void, vma_set_cached, struct vm_area_struct *vma, const struct vm_operations_struct *ops)
 {
-	/* A shared mapping for reading of a file that is open for writing stays one for reading: mprotect() refuses more. */
-	if ((vma->vm_flags & (VM_SHARED | VM_WRITE)) == VM_SHARED)
-		vm_flags_clear(vma, VM_MAYWRITE);
-	return generic_file_readonly_mmap(file, vma);
+	file_accessed(vma->vm_file);
+	vma->vm_ops = ops;
+}
+
+RUST_FUSE_HELPER(bool, vma_may_write, const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MAYWRITE;
 }
 
 RUST_FUSE_HELPER(bool, in_x32_syscall, void)

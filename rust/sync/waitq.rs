@@ -46,27 +46,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// A kind of waiting.
-#[derive(Clone, Copy)]
-struct How {
-    state: u32,
-    flags: u32,
-}
-
-const KILLABLE: How = How {
-    state: bindings::RUST_FUSE_TASK_KILLABLE,
-    flags: 0,
-};
-const INTERRUPTIBLE_ONE: How = How {
-    state: bindings::RUST_FUSE_TASK_INTERRUPTIBLE,
-    flags: bindings::WQ_FLAG_EXCLUSIVE,
-};
-
 impl WaitQueue {
-    pub(crate) fn as_raw(&self) -> *mut bindings::wait_queue_head {
-        self.head.get()
-    }
-
     /// Makes a wait queue; use [`new_waitq!`].
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -85,39 +65,20 @@ impl WaitQueue {
     /// `EINTR` when a fatal signal arrived first.
     pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
         loop {
-            if let Some(r) = self.wait(KILLABLE, FOREVER, &mut ready)? {
-                return Ok(r);
-            }
-        }
-    }
-
-    /// As [`Self::wait_killable`], but every signal ends the wait, with `ERESTARTSYS`. One waiter of this kind is woken at a
-    /// time: one that leaves with a value must wake the next if there is more.
-    pub(crate) fn wait_interruptible_one<R>(
-        &self,
-        mut ready: impl FnMut() -> Option<R>,
-    ) -> Result<R> {
-        loop {
-            let r = self.wait(INTERRUPTIBLE_ONE, FOREVER, &mut ready);
-            if let Some(r) = r.map_err(|_| ERESTARTSYS)? {
+            if let Some(r) = self.wait(FOREVER, &mut ready)? {
                 return Ok(r);
             }
         }
     }
 
     /// Sleeps until `ready` gives a value, for `left` jiffies at most.
-    fn wait<R>(
-        &self,
-        how: How,
-        mut left: c_long,
-        mut ready: impl FnMut() -> Option<R>,
-    ) -> Result<Option<R>> {
+    fn wait<R>(&self, mut left: c_long, mut ready: impl FnMut() -> Option<R>) -> Result<Option<R>> {
         if let Some(r) = ready() {
             return Ok(Some(r));
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is valid for writes and stays in place until `guard` takes it off the queue.
-        unsafe { bindings::init_wait_entry(entry.get(), how.flags as c_int) };
+        unsafe { bindings::init_wait_entry(entry.get(), 0) };
         let _guard = Entry {
             queue: self,
             entry: &entry,
@@ -125,7 +86,11 @@ impl WaitQueue {
         loop {
             // SAFETY: Both are initialised; the entry is taken off the queue by the guard.
             let killed = unsafe {
-                bindings::prepare_to_wait_event(self.head.get(), entry.get(), how.state as c_int)
+                bindings::prepare_to_wait_event(
+                    self.head.get(),
+                    entry.get(),
+                    bindings::RUST_FUSE_TASK_KILLABLE as c_int,
+                )
             };
             if let Some(r) = ready() {
                 return Ok(Some(r));
@@ -151,20 +116,7 @@ impl WaitQueue {
         ms: Msecs,
         ready: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
-        self.wait(KILLABLE, msecs_to_jiffies(ms) as c_long, ready)
-    }
-
-    /// Wakes every waiter, but of those that are woken one at a time only one.
-    pub(crate) fn wake_one(&self) {
-        // SAFETY: The head is initialised.
-        unsafe {
-            bindings::__wake_up(
-                self.head.get(),
-                bindings::RUST_FUSE_TASK_NORMAL,
-                1,
-                core::ptr::null_mut(),
-            )
-        };
+        self.wait(msecs_to_jiffies(ms) as c_long, ready)
     }
 
     /// Wakes every waiter; each looks at its condition again.
@@ -179,6 +131,12 @@ impl WaitQueue {
             )
         };
     }
+}
+
+/// Whether the current task ends because it was killed. A killable wait that begins then does not see the signal any more.
+pub(crate) fn dying() -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_dying() }
 }
 
 /// Makes a [`WaitQueue`] with a lock class of its own.

@@ -158,12 +158,23 @@ impl<T: FileSystem> Write<'_, T> {
         done
     }
 
-    /// Gives back the last `len` bytes that [`Self::copy_to_pages`] took, but no more than it took.
+    /// Counts bytes that were taken by other means.
+    pub(in crate::vfs) fn count_taken(&mut self, len: usize) {
+        self.taken += len;
+    }
+
+    /// Gives back the last `len` bytes that were taken, but no more than that.
     pub(crate) fn revert(&mut self, len: usize) {
         let len = len.min(self.taken);
         self.taken -= len;
         // SAFETY: By the type invariant; the iterator has moved by as much at least.
         unsafe { bindings::iov_iter_revert(self.iter, len) };
+    }
+
+    /// The file's `O_*` flags, and those by which this write is to be durable at once.
+    pub(crate) fn sync_flags(&self) -> u32 {
+        // SAFETY: By the type invariant.
+        self.file().flags() | unsafe { bindings::rust_fuse_iocb_sync_flags(self.iocb) }
     }
 
     /// Whether the file was opened for appending.

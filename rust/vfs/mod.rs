@@ -4,7 +4,7 @@
 //!
 //! A file system is one type that implements [`FileSystem`] (the super block) and one trait for each table
 //! of operations that it offers: [`inode::Operations`], [`dir::Operations`], [`file::Operations`],
-//! [`mapping::Operations`]. Every C table is built once, as a constant generic over that type, so a wrapper that is handed
+//! [`pagecache::Operations`]. Every C table is built once, as a constant generic over that type, so a wrapper that is handed
 //! an object by the VFS knows by the table it came through which private data it carries. Each way to mount it is an
 //! [`fs::Type`].
 //!
@@ -19,9 +19,9 @@ pub(crate) mod fileattr;
 pub(crate) mod fs;
 pub(crate) mod inode;
 pub(crate) mod iter;
-pub(crate) mod mapping;
 pub(crate) mod mounted;
 pub(crate) mod page;
+pub(crate) mod pagecache;
 pub(crate) mod super_block;
 pub(crate) mod supers;
 pub(crate) mod time;

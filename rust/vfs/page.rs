@@ -1,10 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of our own that carry data between a user and the server, and folios of the page cache that a request fills.
+//! Memory that carries data to the server and back: pages of our own, and what else a device can be told to use.
 
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{page::PAGE_SIZE, prelude::*};
+
+/// Memory that is described to devices by its address, because others may look at it or change it meanwhile.
+///
+/// # Safety
+///
+/// What [`Self::each`] tells of lies in the linear map and may be read by a device for as long as the value exists.
+pub(crate) unsafe trait Memory {
+    /// Tells `f` of each piece, in order: address and length.
+    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result;
+}
+
+/// Memory that a device may also write to.
+///
+/// # Safety
+///
+/// As for [`Memory`], and it may be written.
+pub(crate) unsafe trait WritableMemory: Memory {}
 
 /// Pages that belong to us alone.
 ///
@@ -68,79 +85,6 @@ impl Drop for Pages {
         for page in &self.0 {
             // SAFETY: By the type invariant the reference is ours.
             unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
-        }
-    }
-}
-
-/// A folio of the page cache that is locked for reading into. Dropping it ends the read without success.
-///
-/// # Invariants
-///
-/// The folio is locked by us and referenced.
-pub(crate) struct ReadFolio(NonNull<bindings::folio>);
-
-// SAFETY: The folio's lock may be released by another task than the one that took it.
-unsafe impl Send for ReadFolio {}
-
-impl ReadFolio {
-    /// Takes over a locked folio, with a reference of its own.
-    ///
-    /// # Safety
-    ///
-    /// `folio` is locked, not up to date, and the caller gives the lock away.
-    pub(super) unsafe fn new(folio: *mut bindings::folio) -> Option<Self> {
-        let folio = NonNull::new(folio)?;
-        // SAFETY: The folio is valid; the reference is dropped with `self`.
-        unsafe { bindings::rust_fuse_folio_get(folio.as_ptr()) };
-        // INVARIANT: By the caller's promise.
-        Some(Self(folio))
-    }
-
-    /// Position in the file, in bytes.
-    pub(crate) fn pos(&self) -> u64 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::rust_fuse_folio_pos(self.0.as_ptr()) as u64 }
-    }
-
-    /// Size in bytes.
-    pub(crate) fn size(&self) -> usize {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::rust_fuse_folio_size(self.0.as_ptr()) }
-    }
-
-    /// The memory, in the linear map, for a device to write into.
-    pub(crate) fn memory(&mut self) -> &mut [u8] {
-        let len = self.size();
-        // SAFETY: By the type invariant the folio is locked and not up to date, so nobody else looks at its contents; the
-        // kernel is 64-bit, so it is mapped.
-        unsafe {
-            let page = bindings::rust_fuse_folio_page(self.0.as_ptr(), 0);
-            core::slice::from_raw_parts_mut(bindings::rust_fuse_page_address(page).cast(), len)
-        }
-    }
-
-    /// Ends the read with success: `valid` bytes came, the rest reads as zeroes.
-    pub(crate) fn end(self, valid: usize) {
-        let size = self.size();
-        let valid = valid.min(size);
-        // SAFETY: By the type invariant; the lock is given up once, here.
-        unsafe {
-            if valid < size {
-                bindings::rust_fuse_folio_zero_range(self.0.as_ptr(), valid, size - valid);
-            }
-            bindings::folio_end_read(self.0.as_ptr(), true);
-            bindings::rust_fuse_folio_put(self.0.as_ptr());
-        }
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for ReadFolio {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe {
-            bindings::folio_end_read(self.0.as_ptr(), false);
-            bindings::rust_fuse_folio_put(self.0.as_ptr());
         }
     }
 }

@@ -7,7 +7,10 @@
 //!
 //! C header: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    vfs::page::{Memory, WritableMemory},
+};
 use kernel::prelude::*;
 
 /// One request to a device: it owns everything that the device reads and writes.
@@ -88,6 +91,51 @@ impl<'a> SgBuilder<'a> {
             self.writable += 1;
         }
         Ok(())
+    }
+
+    /// Adds the first `len` bytes of memory that the device reads.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::readable`].
+    pub(crate) fn readable_memory<M: Memory>(&mut self, memory: &'a M, len: usize) -> Result {
+        if self.writable != 0 {
+            return Err(EINVAL);
+        }
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            if n > 0 {
+                self.buf(ptr, n)?;
+                // INVARIANT: There was room for it and it was set.
+                self.readable += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the first `len` bytes of memory that the device writes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::readable`].
+    pub(crate) fn writable_memory<M: WritableMemory>(
+        &mut self,
+        memory: &'a mut M,
+        len: usize,
+    ) -> Result {
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            if n > 0 {
+                self.buf(ptr, n)?;
+                // INVARIANT: As above.
+                self.writable += 1;
+            }
+            Ok(())
+        })
     }
 
     /// How many pieces of memory there are so far.

@@ -5,7 +5,7 @@
 //! A [`Request`] owns everything that its completion touches: buffers, pages, locked folios. It moves: from its sender
 //! into the [`Transport`], from there into the device, and at completion to its [`Waiter`], which hands it to the sender.
 //! No code of an operation runs at completion; replies are parsed by the sender in its own context, so a completion cannot
-//! wait for the server.
+//! wait for the server. What nobody waits for ([`call_background`]) is ended by the reaper, a work item.
 //!
 //! A sender that is killed leaves. Its request stays with the device until it is answered or the device is reset, and is
 //! then reaped: what the server did for it (a lookup reference, an open file) is undone.
@@ -24,10 +24,11 @@ pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
 pub(crate) use request::{Flow, Payload, Request};
-pub(crate) use waiter::Waiter;
+use waiter::Waiter;
 
 use crate::vfs::cred::Caller;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use core::marker::PhantomData;
+use kernel::{prelude::*, str::CStr};
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
 pub(crate) trait Transport: Send + Sync {
@@ -46,9 +47,6 @@ pub(crate) trait Transport: Send + Sync {
     /// Pages that one request can carry.
     fn max_pages(&self) -> usize;
 
-    /// INIT agreed on the most bytes of a WRITE.
-    fn agreed(&self, _max_write: usize) {}
-
     /// Counts and reports (at a bounded rate) an answer that breaks the protocol.
     fn bad_reply(&self, request: &Request, what: &'static str);
 }
@@ -63,7 +61,7 @@ pub(crate) struct Failed {
 
 impl Failed {
     /// Nothing was sent, or the server answered with this error.
-    pub(crate) fn known(error: Error) -> Self {
+    fn known(error: Error) -> Self {
         Self { error, known: true }
     }
 
@@ -81,6 +79,35 @@ impl Failed {
 pub(crate) trait Owner: Send {
     /// The request ended.
     fn answered(&mut self, result: Result<(), &Failed>);
+}
+
+/// What becomes of a request that nobody waits for. It travels with the request.
+pub(crate) trait Ended: Send {
+    /// The request ended: told exactly once, in process context, and must not wait for the server. Gives what is wrong
+    /// with an answer that breaks the protocol.
+    fn ended(&mut self, request: &mut Request) -> Option<&'static str>;
+}
+
+/// Reads the answer and calls a function.
+struct Then<O, F> {
+    then: Option<F>,
+    _op: PhantomData<fn(O)>,
+}
+
+impl<O, F> Ended for Then<O, F>
+where
+    O: Operation,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send,
+{
+    fn ended(&mut self, request: &mut Request) -> Option<&'static str> {
+        let mut bad = None;
+        let result = parse_answer::<O>(request, &mut bad);
+        let payload = request.take_payload();
+        if let Some(then) = self.then.take() {
+            then(result, payload);
+        }
+        bad
+    }
 }
 
 impl From<Failed> for Error {
@@ -125,32 +152,67 @@ pub(crate) fn call_with<O: Operation>(
     result.map(|(reply, len)| (reply, payload, len))
 }
 
-/// Sends `op` without waiting; the waiter gets the answer.
-pub(crate) fn send<O: Operation>(t: &dyn Transport, who: Caller, op: &O) -> Result<Arc<Waiter>> {
-    let mut request = t.pool().take()?;
-    if let Err(e) = request.prepare(t.pool(), who, op, Payload::None, Flow::None) {
-        t.pool().give(request);
-        return Err(e);
-    }
-    let waiter = request.waiter();
-    t.submit(request);
-    Ok(waiter)
-}
-
 /// Reads the answer to a request that came back.
-pub(crate) fn read_answer<O: Operation>(
+fn read_answer<O: Operation>(
     t: &dyn Transport,
     request: &Request,
+) -> Result<(O::Reply, usize), Failed> {
+    let mut bad = None;
+    let result = parse_answer::<O>(request, &mut bad);
+    if let Some(bad) = bad {
+        t.bad_reply(request, bad);
+    }
+    result
+}
+
+/// As [`read_answer`]; what is wrong with an answer that breaks the protocol is left in `bad`.
+fn parse_answer<O: Operation>(
+    request: &Request,
+    bad: &mut Option<&'static str>,
 ) -> Result<(O::Reply, usize), Failed> {
     let used = request.outcome().map_err(Failed::unknown)?;
     match request.parse::<O>(used) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(errno)) => Err(Failed::known(Error::from_errno(errno))),
-        Err(bad) => {
-            t.bad_reply(request, bad.as_str());
+        Err(reply) => {
+            *bad = Some(reply.as_str());
             Err(Failed::unknown(EIO))
         }
     }
+}
+
+/// Sends `op` with a payload and does not wait. `then` is called with the answer (and how many bytes of the payload came)
+/// and the payload, exactly once: by the reaper, or by this call when nothing could be sent.
+pub(crate) fn call_background<O, F>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+    then: F,
+) where
+    O: Operation + 'static,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
+{
+    let ended = match KBox::<Then<O, F>>::new_uninit(GFP_KERNEL) {
+        Ok(ended) => ended,
+        Err(e) => return then(Err(Failed::known(e.into())), payload),
+    };
+    let mut request = match t.pool().take() {
+        Ok(request) => request,
+        Err(e) => return then(Err(Failed::known(e)), payload),
+    };
+    if let Err(e) = request.prepare(t.pool(), who, op, payload, flow) {
+        let payload = request.take_payload();
+        t.pool().give(request);
+        return then(Err(Failed::known(e)), payload);
+    }
+    request.set_ended(ended.write(Then {
+        then: Some(then),
+        _op: PhantomData,
+    }));
+    request.waiter().abandon();
+    t.submit(request);
 }
 
 /// Sends `op` on behalf of `owner`, which is told how it ends; with `wait`, before this returns, unless a fatal signal comes

@@ -50,6 +50,9 @@ impl Pool {
         if let Some(mut owner) = request.take_owner() {
             owner.answered(Err(&Failed::unknown(errno::enotconn())));
         }
+        if let Some(mut ended) = request.take_ended() {
+            ended.ended(&mut request);
+        }
         drop(request.take_payload());
         let refused = self.free.lock().push_within_capacity(request);
         drop(refused);

@@ -13,6 +13,11 @@ use kernel::{prelude::*, sync::Arc};
 
 /// Reaps one request and gives it back to the pool. Runs in process context.
 pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
+    if let Some(mut ended) = request.take_ended() {
+        if let Some(bad) = ended.ended(&mut request) {
+            t.bad_reply(&request, bad);
+        }
+    }
     if let Some(mut owner) = request.take_owner() {
         // Owners belong to operations that are answered with nothing but success.
         let result = match request

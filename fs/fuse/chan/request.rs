@@ -4,7 +4,7 @@
 //!
 //! A request has one owner at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
 
-use super::{Args, Operation, Owner, Pool, Waiter};
+use super::{Args, Ended, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
@@ -15,9 +15,11 @@ use crate::{
     },
     vfs::{
         cred::Caller,
-        page::{Pages, ReadFolio},
+        page::Pages,
+        pagecache::{Filled, ReadParts, WriteParts},
     },
     virtio::{Chain, SgBuilder},
+    Fuse,
 };
 use core::mem::size_of;
 use kernel::{prelude::*, sync::Arc};
@@ -42,8 +44,12 @@ pub(crate) enum Payload {
     Pages(Pages),
     /// Pages of our own that go to the server, and others that the answer fills.
     Exchange(Pages, Pages),
-    /// Folios of the page cache that the answer fills, adjacent and in order.
-    Folios(KVec<ReadFolio>),
+    /// Parts of the page cache that the answer fills.
+    Fill(ReadParts<Fuse>),
+    /// Parts of the page cache that are written back.
+    WriteBack(WriteParts<Fuse>),
+    /// Parts of the page cache that a write was copied into.
+    Filled(Filled),
     /// Bytes in one piece.
     Bytes(KVec<u8>),
 }
@@ -71,12 +77,12 @@ pub(crate) struct Request {
     nodeid: NodeId,
     input_len: usize,
     output_len: usize,
-    /// The least length of an answer that is no error.
-    output_min: usize,
     payload: Payload,
     flow: Flow,
     /// What it is for, if that must be told the end.
     owner: Option<KBox<dyn Owner>>,
+    /// Who is told the end, if nobody waits for it.
+    ended: Option<KBox<dyn Ended>>,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -97,10 +103,10 @@ impl Request {
                 nodeid: NodeId::default(),
                 input_len: 0,
                 output_len: 0,
-                output_min: 0,
                 payload: Payload::None,
                 flow: Flow::None,
                 owner: None,
+                ended: None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -118,6 +124,7 @@ impl Request {
         payload: Payload,
         flow: Flow,
     ) -> Result {
+        self.payload = payload;
         let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
         let mut args = Args::new(room);
         op.encode(&mut args)?;
@@ -144,9 +151,8 @@ impl Request {
         self.unique = unique;
         self.nodeid = op.nodeid();
         self.output_len = HEADER_LEN + size_of::<O::Reply>();
-        self.output_min = HEADER_LEN + O::REPLY_MIN;
-        self.payload = payload;
         self.flow = flow;
+        self.outcome = Err(errno::enotconn());
         self.waiter.start();
         Ok(())
     }
@@ -194,13 +200,8 @@ impl Request {
         self.nodeid
     }
 
-    /// Its id.
-    pub(crate) fn unique(&self) -> Unique {
-        self.unique
-    }
-
     /// Who waits for it.
-    pub(crate) fn waiter(&self) -> Arc<Waiter> {
+    pub(super) fn waiter(&self) -> Arc<Waiter> {
         self.waiter.clone()
     }
 
@@ -217,6 +218,16 @@ impl Request {
     /// The payload.
     pub(super) fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// Says who is told the end.
+    pub(super) fn set_ended(&mut self, ended: KBox<dyn Ended>) {
+        self.ended = Some(ended);
+    }
+
+    /// Takes who is told the end.
+    pub(super) fn take_ended(&mut self) -> Option<KBox<dyn Ended>> {
+        self.ended.take()
     }
 
     /// Takes the payload back.
@@ -299,115 +310,6 @@ impl Request {
     }
 }
 
-impl Request {
-    /// Length of the message in bytes.
-    pub(crate) fn message_len(&self) -> usize {
-        let payload = match self.flow {
-            Flow::ToServer(n) | Flow::Both(n, _) => n as usize,
-            _ => 0,
-        };
-        self.input_len + payload
-    }
-
-    /// The message, in pieces.
-    pub(crate) fn message(&self) -> impl Iterator<Item = &[u8]> {
-        let pages = match (self.flow, &self.payload) {
-            (Flow::ToServer(len), Payload::Pages(pages))
-            | (Flow::Both(len, _), Payload::Exchange(pages, _)) => Some(pages.chunks(len as usize)),
-            _ => None,
-        };
-        let head = self.buffers.input.get(..self.input_len).into_iter();
-        Iterator::chain(head, pages.into_iter().flatten())
-    }
-
-    /// Takes an answer of `header.len` bytes, whose header is given and whose rest `copy` brings, in pieces.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for an answer of a length that the operation does not have; its header is taken, so that the sender learns of
-    /// it. What `copy` fails with.
-    pub(crate) fn take_answer(
-        &mut self,
-        header: &OutHeader,
-        mut copy: impl FnMut(&mut [u8]) -> Result,
-    ) -> Result {
-        let mut left = (header.len as usize)
-            .checked_sub(HEADER_LEN)
-            .ok_or(EINVAL)?;
-        let short = header.error == 0 && (header.len as usize) < self.output_min;
-        if short || (header.error != 0 && left != 0) {
-            self.put_header(header);
-            return Err(EINVAL);
-        }
-        let mut at_header = true;
-        self.for_each_writable(|mut room| {
-            if at_header {
-                at_header = false;
-                room = room.get_mut(HEADER_LEN..).ok_or(EIO)?;
-            }
-            let n = room.len().min(left);
-            left -= n;
-            match room.get_mut(..n) {
-                Some(room) if n > 0 => copy(room),
-                _ => Ok(()),
-            }
-        })?;
-        self.put_header(header);
-        if left > 0 {
-            return Err(EINVAL);
-        }
-        Ok(())
-    }
-
-    fn put_header(&mut self, header: &OutHeader) {
-        if let Some(bytes) = self.buffers.output.get_mut(..HEADER_LEN) {
-            bytes.copy_from_slice(header.as_bytes());
-        }
-    }
-
-    /// Everything that an answer fills, in order: the first piece starts with the header.
-    fn for_each_writable<'a>(&'a mut self, mut f: impl FnMut(&'a mut [u8]) -> Result) -> Result {
-        let len = self.output_len;
-        if len == 0 {
-            return Ok(());
-        }
-        f(self.buffers.output.get_mut(..len).ok_or(EINVAL)?)?;
-        self.payload.for_each_writable(self.flow, f)
-    }
-}
-
-impl Payload {
-    /// What an answer fills of it, in order.
-    fn for_each_writable<'a>(
-        &'a mut self,
-        flow: Flow,
-        mut f: impl FnMut(&'a mut [u8]) -> Result,
-    ) -> Result {
-        let (Flow::FromServer(len) | Flow::Both(_, len)) = flow else {
-            return Ok(());
-        };
-        let len = len as usize;
-        match self {
-            Self::None => Ok(()),
-            Self::Exchange(_, pages) => pages.chunks_mut(len).try_for_each(f),
-            Self::Pages(pages) => pages.chunks_mut(len).try_for_each(f),
-            Self::Bytes(bytes) => f(bytes.get_mut(..len).ok_or(EINVAL)?),
-            Self::Folios(folios) => {
-                let mut left = len;
-                for folio in folios.iter_mut() {
-                    let memory = folio.memory();
-                    let n = memory.len().min(left);
-                    left -= n;
-                    if n > 0 {
-                        f(memory.get_mut(..n).ok_or(EINVAL)?)?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 impl Chain for Request {
     fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result {
         let Self {
@@ -418,29 +320,50 @@ impl Chain for Request {
         } = self;
         let Buffers { input, output } = &mut **buffers;
         sg.readable(input.get(..self.input_len).ok_or(EINVAL)?)?;
-        if self.output_len == 0 {
-            return Ok(());
+        let answer = match self.output_len {
+            0 => None,
+            n => Some(output.get_mut(..n).ok_or(EINVAL)?),
+        };
+        if let Flow::Both(to, from) = *flow {
+            let Payload::Exchange(sent, room) = payload else {
+                return Err(EINVAL);
+            };
+            sent.chunks(to as usize)
+                .try_for_each(|chunk| sg.readable(chunk))?;
+            if let Some(answer) = answer {
+                sg.writable(answer)?;
+            }
+            return room
+                .chunks_mut(from as usize)
+                .try_for_each(|chunk| sg.writable(chunk));
         }
-        let answer = output.get_mut(..self.output_len).ok_or(EINVAL)?;
-        match (*flow, payload) {
-            (Flow::ToServer(len), Payload::Pages(pages)) => {
-                for chunk in pages.chunks(len as usize) {
-                    sg.readable(chunk)?;
+        if let Flow::ToServer(len) = *flow {
+            let len = len as usize;
+            match payload {
+                Payload::Pages(pages) => {
+                    pages.chunks(len).try_for_each(|chunk| sg.readable(chunk))?
                 }
-                sg.writable(answer)
+                Payload::WriteBack(parts) => sg.readable_memory(parts, len)?,
+                Payload::Filled(parts) => sg.readable_memory(parts, len)?,
+                _ => return Err(EINVAL),
             }
-            (Flow::Both(to, from), Payload::Exchange(sent, room)) => {
-                for chunk in sent.chunks(to as usize) {
-                    sg.readable(chunk)?;
-                }
-                sg.writable(answer)?;
-                room.chunks_mut(from as usize)
-                    .try_for_each(|chunk| sg.writable(chunk))
-            }
-            (flow, payload) => {
-                sg.writable(answer)?;
-                payload.for_each_writable(flow, |piece| sg.writable(piece))
-            }
+            return answer.map_or(Ok(()), |answer| sg.writable(answer));
+        }
+        if let Some(answer) = answer {
+            sg.writable(answer)?;
+        }
+        let Flow::FromServer(len) = *flow else {
+            return Ok(());
+        };
+        let len = len as usize;
+        match payload {
+            Payload::None => Ok(()),
+            Payload::Pages(pages) => pages
+                .chunks_mut(len)
+                .try_for_each(|chunk| sg.writable(chunk)),
+            Payload::Bytes(bytes) => sg.writable(bytes.get_mut(..len).ok_or(EINVAL)?),
+            Payload::Fill(parts) => sg.writable_memory(parts, len),
+            Payload::WriteBack(_) | Payload::Filled(_) | Payload::Exchange(..) => Err(EINVAL),
         }
     }
 }

@@ -19,8 +19,6 @@ enum State {
     Abandoned,
     /// It came back.
     Done(KBox<Request>),
-    /// It cannot come back now, and the sender is to leave with this error.
-    Failed(Error),
 }
 
 /// The meeting point of a sender and a completion.
@@ -52,15 +50,11 @@ impl Waiter {
         *self.state.lock() = State::Abandoned;
     }
 
-    /// Takes the request if it came back, or the error if it will not.
-    pub(crate) fn try_take(&self) -> Option<Result<KBox<Request>>> {
+    /// Takes the request if it came back.
+    fn try_take(&self) -> Option<KBox<Request>> {
         let mut state = self.state.lock();
         match core::mem::replace(&mut *state, State::Idle) {
-            State::Done(request) => Some(Ok(request)),
-            State::Failed(e) => {
-                *state = State::Abandoned;
-                Some(Err(e))
-            }
+            State::Done(request) => Some(request),
             other => {
                 *state = other;
                 None
@@ -70,8 +64,7 @@ impl Waiter {
 
     /// Waits for the request to come back; a fatal signal ends the wait with `EINTR` and abandons the request.
     pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
-        let taken = self.queue.wait_killable(|| self.try_take());
-        taken.unwrap_or_else(|e| {
+        self.queue.wait_killable(|| self.try_take()).or_else(|e| {
             let mut state = self.state.lock();
             match core::mem::replace(&mut *state, State::Abandoned) {
                 State::Done(request) => {
@@ -83,36 +76,9 @@ impl Waiter {
         })
     }
 
-    /// Waits, with others, for the request to come back to one of them; the others get what `settled` says then. The one has to
-    /// [`wake`](Self::wake) them.
-    pub(crate) fn wait_with<R>(
-        &self,
-        settled: impl Fn() -> Option<R>,
-    ) -> Result<Result<Result<KBox<Request>>, R>> {
-        self.queue.wait_killable(|| match settled() {
-            Some(r) => Some(Err(r)),
-            None => self.try_take().map(Ok),
-        })
-    }
-
-    /// Has those who wait look again.
-    pub(crate) fn wake(&self) {
-        self.queue.wake_all();
-    }
-
-    /// Has the sender leave with an error, while the request is where it cannot be taken from. It still has to be completed.
-    pub(crate) fn fail(&self, e: Error) {
-        let mut state = self.state.lock();
-        if matches!(*state, State::InFlight) {
-            *state = State::Failed(e);
-            drop(state);
-            self.queue.wake_all();
-        }
-    }
-
     pub(super) fn complete(&self, request: KBox<Request>) -> Option<KBox<Request>> {
         let mut state = self.state.lock();
-        if matches!(*state, State::Abandoned | State::Failed(_)) {
+        if matches!(*state, State::Abandoned) {
             return Some(request);
         }
         *state = State::Done(request);

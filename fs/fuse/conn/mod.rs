@@ -8,7 +8,7 @@ pub(crate) mod options;
 pub(crate) use options::{DaxMode, LockMode};
 
 use crate::{
-    chan::{self, Flow, ForgetNode, Operation, Payload, Transport, Waiter},
+    chan::{self, Flow, ForgetNode, Operation, Payload, Transport},
     dax::Dax,
     errno,
     lock::Scramble,
@@ -36,8 +36,6 @@ pub(crate) struct Negotiated {
 /// Operations that the server said it does not have.
 #[derive(Default)]
 pub(crate) struct Missing {
-    /// ACCESS: everything is allowed.
-    pub(crate) access: Flag,
     /// CREATE: MKNOD and OPEN do it.
     pub(crate) create: Flag,
     /// GETXATTR.
@@ -102,12 +100,6 @@ pub(crate) struct Conn {
     pub(crate) scramble: Scramble,
     dax: SetOnce<Arc<Dax>>,
     negotiated: SetOnce<Negotiated>,
-    /// Who waits for the answer to INIT, where that came after the mount.
-    starting: SetOnce<Arc<Waiter>>,
-    /// That answer was no good.
-    refused: Flag,
-    /// Most bytes of a READ that the mount allows.
-    read_limit: Atomic<usize>,
     attr_version: Atomic<u64>,
     /// Operations that are known to be missing.
     pub(crate) missing: Missing,
@@ -127,17 +119,9 @@ impl Conn {
             scramble: Scramble::new(),
             dax: SetOnce::new(),
             negotiated: SetOnce::new(),
-            starting: SetOnce::new(),
-            refused: Flag::default(),
-            read_limit: Atomic::new(usize::MAX),
             attr_version: Atomic::new(1),
             missing: Missing::default(),
         }
-    }
-
-    /// Has the mount ask for no more than so many bytes at once. Before INIT.
-    pub(crate) fn limit_read(&self, max: usize) {
-        self.read_limit.store(max, Relaxed);
     }
 
     /// The way to the server.
@@ -205,7 +189,6 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply> {
-        self.ready(sb)?;
         Ok(chan::call(&*self.transport, Caller::current(sb), op)?)
     }
 
@@ -215,7 +198,6 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply, chan::Failed> {
-        self.ready(sb).map_err(chan::Failed::known)?;
         chan::call(&*self.transport, Caller::current(sb), op)
     }
 
@@ -227,7 +209,6 @@ impl Conn {
         payload: Payload,
         flow: Flow,
     ) -> Result<(O::Reply, Payload, usize)> {
-        self.ready(sb)?;
         Ok(chan::call_with(
             &*self.transport,
             Caller::current(sb),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     attr,
     dax_core::iomap::{self, Access, Extent},
-    file::{read_direct, write_direct},
+    direct,
     inode::Inode,
     vfs::{
         inode::Locked,
@@ -104,9 +104,9 @@ fn each_range<const WRITE: bool>(
 pub(crate) fn read(io: &mut Read<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
     let lock = inode.lock_shared_killable()?;
-    let direct =
+    let dax =
         |_: &Pin<'_>, io: &mut Read<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, &lock));
-    each_range(io, direct, read_direct)
+    each_range(io, dax, direct::read)
 }
 
 /// Overwrites with the inode lock shared, so that writers of one file run together: where nothing but data changes. [`None`]
@@ -128,11 +128,11 @@ pub(crate) fn overwrite(io: &mut Write<'_, Fuse>) -> Result<Option<usize>> {
     if io.checks()? == 0 {
         return Ok(Some(0));
     }
-    let direct = |pin: &Pin<'_>, io: &mut Write<'_, Fuse>, n| {
+    let dax = |pin: &Pin<'_>, io: &mut Write<'_, Fuse>, n| {
         let addr = pin.addr() + (io.pos() & (RANGE_SIZE - 1));
         pin.window().copy(addr, n, io)
     };
-    let done = each_range(io, direct, write_direct);
+    let done = each_range(io, dax, direct::write);
     // The host's times have changed without a request that would say so.
     attr::expire(inode);
     done.map(Some)
@@ -141,9 +141,9 @@ pub(crate) fn overwrite(io: &mut Write<'_, Fuse>) -> Result<Option<usize>> {
 /// Overwrites what lies inside the file. The inode lock is held for writing.
 pub(crate) fn write(io: &mut Write<'_, Fuse>, lock: &Locked<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
-    let direct =
+    let dax =
         |_: &Pin<'_>, io: &mut Write<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, lock));
-    let done = each_range(io, direct, write_direct)?;
+    let done = each_range(io, dax, direct::write)?;
     // The host's times have changed without a request that would say so.
     attr::expire(inode);
     Ok(done)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on attributes: GETATTR, SETATTR, ACCESS, STATFS.
+//! Operations on attributes: GETATTR, SETATTR, STATFS.
 
 use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
         attr::{AttrOut, GetattrIn, SetattrIn},
-        dir::AccessIn,
         ids::NodeId,
         opcode::Opcode,
         statfs::StatfsOut,
@@ -23,11 +22,6 @@ simple_op! {
 simple_op! {
     /// SETATTR.
     Setattr(SetattrIn) -> AttrOut = Opcode::SETATTR;
-}
-
-simple_op! {
-    /// ACCESS.
-    Access(AccessIn) -> () = Opcode::ACCESS;
 }
 
 /// STATFS.

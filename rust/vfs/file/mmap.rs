@@ -9,12 +9,11 @@
 use super::{FileSystem, Inode};
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::{error::to_result, prelude::*};
 
 /// A memory mapping that is being made.
 pub(crate) struct Mmap<'a, T: FileSystem> {
     pub(super) file: *mut bindings::file,
-    pub(super) vma: *mut bindings::vm_area_struct,
+    pub(in crate::vfs) vma: *mut bindings::vm_area_struct,
     pub(super) _fs: PhantomData<(&'a (), T)>,
 }
 
@@ -41,13 +40,9 @@ impl<T: FileSystem> Mmap<'_, T> {
         unsafe { bindings::rust_fuse_vma_may_share(self.vma) }
     }
 
-    /// Maps the page cache for reading.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a mapping that would be shared and writable.
-    pub(crate) fn use_page_cache_read_only(self) -> Result {
-        // SAFETY: Both are valid for the call.
-        to_result(unsafe { bindings::rust_fuse_readonly_mmap(self.file, self.vma) })
+    /// Whether stores will reach the file, now or after `mprotect`.
+    pub(crate) fn may_write(&self) -> bool {
+        // SAFETY: The VMA is being made and locked for writing.
+        self.is_shared() && unsafe { bindings::rust_fuse_vma_may_write(self.vma) }
     }
 }

@@ -7,14 +7,12 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-mod any;
 mod dir_ops;
 mod ioctl;
 mod lock;
 mod mmap;
 mod ops;
 
-pub(crate) use any::AnyFile;
 pub(super) use dir_ops::dir_table;
 pub(crate) use dir_ops::DirOperations;
 pub(crate) use ioctl::{Abi, Ioctl, IoctlOperations};
@@ -71,6 +69,12 @@ impl<T: FileSystem> File<T> {
     pub(crate) fn modified(&self) -> Result {
         // SAFETY: The file is valid.
         to_result(unsafe { bindings::rust_fuse_file_modified(self.as_raw()) })
+    }
+
+    /// Takes an error of writeback that was not told through this file yet.
+    pub(crate) fn take_write_error(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_raw()) })
     }
 
     /// Whether it was opened for writing.

@@ -35,8 +35,10 @@ pub(crate) trait Operations: IoctlOperations + LockOperations {
     fn write(io: &mut Write<'_, Self>) -> Result<usize>;
     /// Maps into memory.
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result;
-    /// Makes data (and with `datasync` false all attributes) durable.
-    fn fsync(file: &File<Self>, datasync: bool) -> Result;
+    /// A mapping of the page cache ended.
+    fn unmapped(file: &File<Self>);
+    /// Makes the data of `[start, end]` (and with `datasync` false all attributes) durable.
+    fn fsync(file: &File<Self>, start: u64, end: u64, datasync: bool) -> Result;
     /// Allocates, punches or zeroes (`FALLOC_FL_*`).
     fn fallocate(file: &File<Self>, mode: u32, pos: u64, len: u64) -> Result;
     /// Finds the next hole or the next data at `pos`. `None` leaves it to what the size says.
@@ -266,15 +268,12 @@ impl<T: Operations> Wrap<T> {
         end: bindings::loff_t,
         datasync: c_int,
     ) -> c_int {
-        // SAFETY: As this function requires.
-        let (this, written) = unsafe {
-            let written = bindings::file_write_and_wait_range(file, start, end);
-            (File::<T>::from_raw(file), to_result(written))
-        };
+        // SAFETY: As this function requires. The VFS has checked that the positions are not negative.
+        let this = unsafe { File::<T>::from_raw(file) };
         if this.inode().is_bad() {
             return EIO.to_errno();
         }
-        to_int(written.and_then(|()| T::fsync(this, datasync != 0)))
+        to_int(T::fsync(this, start as u64, end as u64, datasync != 0))
     }
 }
 

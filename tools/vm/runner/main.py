@@ -206,7 +206,9 @@ def main():
         wanted = choose(tests, o.tests or (STOCK if o.server == "virtiofsd" else None))
         # Only one variant of io has a device there.
         variants = "export KSELFTEST_IO_ARGS='-v nodax'\n" if o.server == "virtiofsd" else ""
-        script = variants + "exec sh /opt/kselftest/run_kselftest.sh " + " ".join(f"-t {t}" for t in wanted) + "\n"
+        # A limit for the guest is one for each test as well, in place of the one in "settings".
+        limit = f"-o {o.timeout} " if o.timeout else ""
+        script = variants + f"exec sh /opt/kselftest/run_kselftest.sh {limit}" + " ".join(f"-t {t}" for t in wanted) + "\n"
     default = 1 << 30 if o.shell else 120 if not wanted else 90 + 120 * len(wanted)
     o.timeout = o.timeout or default + (120 if o.kmemleak else 0)
     times = Times(TOP / "out/runs/.times.json")

@@ -99,30 +99,22 @@ static bool host_agrees(const struct fs *fs, const void *want, size_t size)
 	return false;
 }
 
-/*
- * A shared mapping of a file. Without DAX it is for reading only, as such a mapping has to be of a file that was opened
- * for reading only.
- */
-static char *map(const struct fs *fs, bool dax, size_t size)
+/* A shared mapping of a file. */
+static char *map(const struct fs *fs, size_t size)
 {
-	int fd = open(at(fs, "r/f"), dax ? O_RDWR : O_RDONLY);
-	char *p = mmap(NULL, size, dax ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	int fd = open(at(fs, "r/f"), O_RDWR);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	close(fd);
 	return p;
 }
 
-/* Fills [offset, offset + size) with the pattern: by stores where the mapping can take them. */
-static void store(char *p, bool dax, int fd, uint64_t offset, size_t size, uint64_t seed)
+/* Fills [offset, offset + size) with the pattern by stores; without DAX the host sees them after msync. */
+static void store(char *p, bool dax, uint64_t offset, size_t size, uint64_t seed)
 {
-	char *buf = dax ? p + offset : malloc(size);
-
-	fill(buf, offset, size, seed);
-	if (!dax) {
-		if (pwrite(fd, buf, size, offset) != (ssize_t)size)
-			perror("# pwrite");
-		free(buf);
-	}
+	fill(p + offset, offset, size, seed);
+	if (!dax && msync(p + (offset & ~(PAGE - 1)), offset % PAGE + size, MS_SYNC))
+		perror("# msync");
 }
 
 static sigjmp_buf fault;
@@ -159,7 +151,7 @@ TEST_F(resize, down_and_up)
 	NOT_WITH_DAX_OF_C();
 	fill(want, 0, SIZE, 1);
 	ASSERT_EQ(SIZE, pwrite(self->fd, want, SIZE, 0));
-	p = map(&self->fs, self->dax, SIZE);
+	p = map(&self->fs, SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < ARRAY_SIZE(ends); i++) {
 		end = ends[i];
@@ -180,7 +172,7 @@ TEST_F(resize, down_and_up)
 		old = end;
 	}
 	/* Stores through the mapping that outlived it all reach the file. */
-	store(p, self->dax, self->fd, 0, SIZE, 2);
+	store(p, self->dax, 0, SIZE, 2);
 	fill(want, 0, SIZE, 2);
 	EXPECT_EQ(0, memcmp(p, want, SIZE));
 	EXPECT_TRUE(host_agrees(&self->fs, want, SIZE));
@@ -198,7 +190,7 @@ TEST_F(resize, model)
 	int step;
 
 	NOT_WITH_DAX_OF_C();
-	p = map(&self->fs, self->dax, max);
+	p = map(&self->fs, max);
 	ASSERT_NE(MAP_FAILED, p);
 	for (step = 0; step < 60; step++) {
 		x = x * 6364136223846793005UL + 1442695040888963407UL;
@@ -221,7 +213,7 @@ TEST_F(resize, model)
 				break;
 			n = at + n > size ? size - at : n;
 			fill(want + at, at, n, step);
-			store(p, self->dax, self->fd, at, n, step);
+			store(p, self->dax, at, n, step);
 		}
 		ASSERT_EQ(size, size_of(self->fd));
 		ASSERT_EQ(size, pread(self->fd, got, max, 0));
@@ -274,7 +266,7 @@ TEST_F(resize, open_truncates)
 	NOT_WITH_DAX_OF_C();
 	fill(want, 0, SIZE, 1);
 	ASSERT_EQ(SIZE, pwrite(self->fd, want, SIZE, 0));
-	p = map(&self->fs, self->dax, SIZE);
+	p = map(&self->fs, SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(-1, differs(p, 0, SIZE, 1));
 	fd = open(at(&self->fs, "r/f"), O_RDWR | O_TRUNC);
@@ -331,7 +323,7 @@ TEST_F(resize, refused)
 		SKIP(return, "needs faults");
 	fill(want, 0, SIZE, 1);
 	ASSERT_EQ(SIZE, pwrite(self->fd, want, SIZE, 0));
-	p = map(&self->fs, self->dax, SIZE);
+	p = map(&self->fs, SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(-1, differs(p, 0, SIZE, 1));
 	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault SETATTR 2 errno:-28"));
@@ -359,10 +351,8 @@ TEST_F(resize, while_stored)
 	pid_t child[2];
 
 	NOT_WITH_DAX_OF_C();
-	if (!self->dax)
-		SKIP(return, "a shared mapping without DAX is for reading only");
 	ASSERT_EQ(0, ftruncate(self->fd, size));
-	p = map(&self->fs, self->dax, size);
+	p = map(&self->fs, size);
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < 2; i++) {
 		child[i] = fork();
@@ -391,6 +381,8 @@ TEST_F(resize, while_stored)
 	ASSERT_EQ(0, ftruncate(self->fd, size));
 	memcpy(want, p, keep);
 	EXPECT_EQ(0, memcmp(want, p, size));
+	if (!self->dax)
+		EXPECT_EQ(0, msync(p, size, MS_SYNC));
 	EXPECT_TRUE(host_agrees(&self->fs, want, size));
 	munmap(p, size);
 	free(want);

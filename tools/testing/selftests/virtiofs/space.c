@@ -65,30 +65,22 @@ static int error_of(ssize_t returned)
 	return returned < 0 ? errno : 0;
 }
 
-/*
- * A shared mapping of a file. Without DAX it is for reading only, as such a mapping has to be of a file that was opened
- * for reading only.
- */
-static char *map(const struct fs *fs, bool dax, const char *name, size_t size)
+/* A shared mapping of a file. */
+static char *map(const struct fs *fs, const char *name, size_t size)
 {
-	int fd = open(at(fs, name), dax ? O_RDWR : O_RDONLY);
-	char *p = mmap(NULL, size, dax ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	int fd = open(at(fs, name), O_RDWR);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	close(fd);
 	return p;
 }
 
-/* Fills [offset, offset + size) with the pattern: by stores where the mapping can take them. */
-static void store(char *p, bool dax, int fd, uint64_t offset, size_t size, uint64_t seed)
+/* Fills [offset, offset + size) with the pattern by stores; without DAX the host sees them after msync. */
+static void store(char *p, bool dax, uint64_t offset, size_t size, uint64_t seed)
 {
-	char *buf = dax ? p + offset : malloc(size);
-
-	fill(buf, offset, size, seed);
-	if (!dax) {
-		if (pwrite(fd, buf, size, offset) != (ssize_t)size)
-			perror("# pwrite");
-		free(buf);
-	}
+	fill(p + offset, offset, size, seed);
+	if (!dax && msync(p + (offset & ~(PAGE - 1)), offset % PAGE + size, MS_SYNC))
+		perror("# msync");
 }
 
 /* Offset of the first byte of buf that is not 0, or -1. */
@@ -177,7 +169,7 @@ TEST_F(space, punch)
 	size_t i, from, to;
 
 	NOT_WITH_DAX_OF_C();
-	p = map(&self->fs, self->dax, "s/f", SIZE);
+	p = map(&self->fs, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < ARRAY_SIZE(holes); i++) {
 		from = holes[i][0];
@@ -195,7 +187,7 @@ TEST_F(space, punch)
 	}
 	EXPECT_TRUE(used(asked(&self->fs, "FALLOCATE")));
 	/* Stores into the hole work. */
-	store(p, self->dax, self->fd, SIZE - PAGE, PAGE, 1);
+	store(p, self->dax, SIZE - PAGE, PAGE, 1);
 	ASSERT_EQ(0, fallocate(self->fd, PUNCH, 5000, 4 * PAGE + 1 - 5000));
 	EXPECT_EQ(0, host_hole(&self->fs, 5000, 4 * PAGE + 1, SIZE));
 	munmap(p, SIZE);
@@ -209,7 +201,7 @@ TEST_F(space, zero_range)
 	char buf[SIZE], *p;
 
 	NOT_WITH_DAX_OF_C();
-	p = map(&self->fs, self->dax, "s/f", SIZE + PAGE);
+	p = map(&self->fs, "s/f", SIZE + PAGE);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(-1, differs(p, 0, SIZE, 1));
 	if (fallocate(self->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 3 * PAGE - 7, 2 * PAGE)) {
@@ -327,7 +319,7 @@ TEST_F(space, copy)
 	NOT_WITH_DAX_OF_C();
 	fd = open(at(&self->fs, "s/to"), O_RDWR | O_CREAT, 0644);
 	ASSERT_GE(fd, 0);
-	p = map(&self->fs, self->dax, "s/to", SIZE);
+	p = map(&self->fs, "s/to", SIZE);
 	ASSERT_NE(MAP_FAILED, p);
 	reset_counters(&self->fs);
 	ASSERT_EQ(SIZE, copy_file_range(self->fd, NULL, fd, NULL, SIZE, 0));
@@ -366,9 +358,9 @@ TEST_F(space, copy_within)
 	char buf[2 * PAGE], *p;
 
 	NOT_WITH_DAX_OF_C();
-	p = map(&self->fs, self->dax, "s/f", SIZE);
+	p = map(&self->fs, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, p);
-	store(p, self->dax, self->fd, PAGE, PAGE, 2);
+	store(p, self->dax, PAGE, PAGE, 2);
 	fill(buf, 2 * PAGE, PAGE, 3);
 	ASSERT_EQ(PAGE, pwrite(self->fd, buf, PAGE, 2 * PAGE));
 	EXPECT_EQ(2 * PAGE, copy_file_range(self->fd, &from, self->fd, &to, 2 * PAGE, 0));
@@ -454,7 +446,7 @@ TEST_F(space, punch_while_mapped)
 	pid_t child;
 
 	NOT_WITH_DAX_OF_C();
-	p = (void *)map(&self->fs, self->dax, "s/f", SIZE);
+	p = (void *)map(&self->fs, "s/f", SIZE);
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	child = fork();
 	if (!child) {

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open file as the server knows it.
+//!
+//! Most files are used by system calls only, which end before the file is closed. Reading ahead and writing back go on
+//! without it, so they share a [`Handle`]: the server is told of the close when the last of them is done. No locks.
+
+use crate::{
+    chan::{self, Transport},
+    ops::file::Release,
+    proto::{
+        file::{OpenOut, ReleaseIn},
+        flags::FopenFlags,
+        ids::{Fh, NodeId},
+    },
+    vfs::cred::Caller,
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, SetOnce,
+    },
+};
+
+/// A handle that more than the open file needs.
+pub(crate) struct Handle {
+    transport: Arc<dyn Transport>,
+    nodeid: NodeId,
+    /// The handle for requests.
+    pub(crate) fh: Fh,
+    /// Set when the file is closed: what the server is told when the last user is gone, if it knows the handle.
+    release: SetOnce<Option<ReleaseIn>>,
+    told: Atomic<bool>,
+}
+
+impl Handle {
+    /// Whether the file is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.release.as_ref().is_some()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let Some(Some(arg)) = self.release.copy().filter(|_| !self.told.load(Relaxed)) else {
+            return;
+        };
+        let op = Release::<false> {
+            nodeid: self.nodeid,
+            arg,
+        };
+        if chan::send_detached(&*self.transport, Caller::default(), &op).is_err() {
+            pr_warn!("no memory to release a file\n");
+        }
+    }
+}
+
+/// What an open file holds.
+pub(crate) struct FileData {
+    fh: Option<Fh>,
+    flags: FopenFlags,
+    shared: SetOnce<Arc<Handle>>,
+    /// Who took a lock of flock(2), and a lock of the open file, at the server.
+    pub(crate) flock: SetOnce<u64>,
+    pub(crate) ofd: SetOnce<u64>,
+}
+
+impl FileData {
+    /// A file that the server knows nothing of yet.
+    pub(crate) fn new() -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                fh: None,
+                flags: FopenFlags::empty(),
+                shared: SetOnce::new(),
+                flock: SetOnce::new(),
+                ofd: SetOnce::new(),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Takes over what the server opened.
+    pub(crate) fn opened(&mut self, out: &OpenOut) {
+        self.fh = Some(out.fh);
+        self.flags = out.open_flags;
+    }
+
+    /// The handle that has to be released.
+    pub(crate) fn fh(&self) -> Option<Fh> {
+        self.fh
+    }
+
+    /// The handle for requests; 0 for a server without OPEN.
+    pub(crate) fn handle(&self) -> Fh {
+        self.fh.unwrap_or_default()
+    }
+
+    /// How the server wants the file to be treated.
+    pub(crate) fn flags(&self) -> FopenFlags {
+        self.flags
+    }
+
+    /// The handle for what may outlive the open file.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn share(
+        &self,
+        transport: &Arc<dyn Transport>,
+        nodeid: NodeId,
+    ) -> Result<Arc<Handle>> {
+        if self.shared.as_ref().is_none() {
+            let handle = Arc::new(
+                Handle {
+                    transport: transport.clone(),
+                    nodeid,
+                    fh: self.handle(),
+                    release: SetOnce::new(),
+                    told: Atomic::new(false),
+                },
+                GFP_KERNEL,
+            )?;
+            self.shared.populate(handle);
+        }
+        // Somebody else may be about to set it.
+        self.shared.as_ref().cloned().ok_or(EAGAIN)
+    }
+
+    /// Closes the file. True when the caller has to tell the server: the handle is open there, and nobody else uses it.
+    pub(crate) fn close(this: KBox<Self>, arg: ReleaseIn) -> bool {
+        let opened = this.fh.is_some();
+        let shared = this.shared.as_ref().cloned();
+        drop(this);
+        let Some(shared) = shared else {
+            return opened;
+        };
+        shared.release.populate(opened.then_some(arg));
+        match Arc::into_unique_or_drop(shared) {
+            Some(last) => {
+                last.told.store(true, Relaxed);
+                opened
+            }
+            None => false,
+        }
+    }
+}

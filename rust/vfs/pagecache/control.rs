@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a file system does to the page cache of its files: starting writeback, and throwing parts away.
+
+use crate::{
+    bindings,
+    vfs::{inode::Invalidate, FileSystem, Inode},
+};
+use kernel::{error::to_result, page::PAGE_SHIFT, prelude::*};
+
+impl<T: FileSystem> Inode<T> {
+    fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: An inode always has a mapping.
+        unsafe { (*self.as_raw()).i_mapping }
+    }
+
+    /// Whether the file may become `size` bytes long, by the caller's limits and the file system's.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`, with `SIGXFSZ`; `ETXTBSY` for a swap file.
+    pub(crate) fn may_grow_to(&self, size: u64) -> Result {
+        let size = i64::try_from(size).map_err(|_| EFBIG)?;
+        // SAFETY: The inode is valid.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_raw(), size) })
+    }
+
+    /// Whether there are pages that are dirty or being written back.
+    pub(crate) fn has_dirty_pages(&self) -> bool {
+        // SAFETY: The mapping is valid.
+        unsafe { bindings::rust_fuse_mapping_dirty(self.mapping()) }
+    }
+
+    /// Starts to write back what is dirty in `[start, end]`. Waits for pages that are being written back already, if they
+    /// became dirty again and `all` is set; without it they are left out.
+    pub(crate) fn start_write_back(&self, start: u64, end: u64, all: bool) -> Result {
+        let end = end.min(i64::MAX as u64) as i64;
+        // SAFETY: The mapping is valid.
+        to_result(unsafe {
+            if all {
+                bindings::filemap_fdatawrite_range(self.mapping(), start as i64, end)
+            } else {
+                bindings::filemap_flush_range(self.mapping(), start as i64, end)
+            }
+        })
+    }
+
+    /// Takes an error of writeback that nobody was told yet.
+    pub(crate) fn take_write_error(&self) -> Result {
+        // SAFETY: The mapping is valid.
+        to_result(unsafe { bindings::filemap_check_errors(self.mapping()) })
+    }
+
+    /// Drops cached pages of `[start, start + len)` bytes that are clean and unused, and unmaps the others.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when a page could not be dropped.
+    pub(crate) fn invalidate_pages(&self, start: u64, len: u64) -> Result {
+        // A DAX file has no pages of its own, and what its entries stand for may be pinned.
+        if len == 0 || self.is_dax() {
+            return Ok(());
+        }
+        let last = start.saturating_add(len - 1) >> PAGE_SHIFT;
+        // SAFETY: The mapping is valid.
+        to_result(unsafe {
+            bindings::invalidate_inode_pages2_range(
+                self.mapping(),
+                (start >> PAGE_SHIFT) as usize,
+                last as usize,
+            )
+        })
+    }
+
+    /// Drops cached pages that `[start, start + len)` bytes touch, whatever is in them, with faults kept out by the caller's
+    /// choice. For a DAX file the layout must be broken first.
+    pub(crate) fn drop_pages(&self, start: u64, len: u64) {
+        let page = kernel::page::PAGE_SIZE as u64;
+        let end = start.saturating_add(len).next_multiple_of(page);
+        // SAFETY: The mapping is valid.
+        unsafe {
+            bindings::truncate_inode_pages_range(
+                self.mapping(),
+                (start & !(page - 1)) as i64,
+                end.saturating_sub(1),
+            )
+        };
+    }
+
+    /// Drops all cached pages that are clean and unused, and unmaps the others.
+    pub(crate) fn invalidate_all_pages(&self) {
+        if self.is_dax() {
+            return;
+        }
+        // SAFETY: The mapping is valid.
+        let _ = unsafe { bindings::invalidate_inode_pages2(self.mapping()) };
+    }
+}
+
+impl<T: FileSystem> Invalidate<'_, T> {
+    /// Drops pages and page tables beyond `size`. For a DAX file the layout beyond it must be broken first.
+    pub(crate) fn truncate_pages(&mut self, size: u64) {
+        // SAFETY: The inode is valid and faults are kept out.
+        unsafe { bindings::truncate_pagecache(self.inode().as_raw(), size as i64) };
+    }
+}

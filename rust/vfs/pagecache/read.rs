@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Filling folios: single ones that somebody waits for, and those that are read ahead.
+
+use super::{File, Inode, Limit, Operations, Part, Parts, Wrap};
+use crate::{
+    bindings,
+    vfs::{
+        page::{Memory, WritableMemory},
+        to_int, FileSystem,
+    },
+};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// Adjacent pieces of folios that are to be read. Dropping them ends the read without success.
+///
+/// # Invariants
+///
+/// The folios are locked for reading, in the page cache of a file of `T`, and nobody looks at the pieces until iomap is
+/// told, once for each, that its read ended.
+pub(crate) struct ReadParts<T: FileSystem>(Parts, PhantomData<T>);
+
+// SAFETY: The lock of a folio may be released by another task than the one that took it.
+unsafe impl<T: FileSystem> Send for ReadParts<T> {}
+
+impl<T: FileSystem> ReadParts<T> {
+    /// The inode. It stays as long as there are folios to be read.
+    pub(crate) fn inode(&self) -> Option<&Inode<T>> {
+        // SAFETY: By the type invariant; a locked folio stays in its page cache.
+        unsafe { self.0.inode() }
+    }
+
+    /// Where they begin in the file.
+    pub(crate) fn pos(&self) -> u64 {
+        self.0.pos
+    }
+
+    /// Bytes in all.
+    pub(crate) fn len(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// Ends the read with success: `valid` bytes came, the rest reads as zeroes.
+    pub(crate) fn end(mut self, valid: usize) {
+        let mut left = valid;
+        for part in core::mem::take(&mut self.0.list) {
+            let n = part.len.min(left);
+            left -= n;
+            // SAFETY: By the type invariant; each part is ended once, here.
+            unsafe {
+                if n < part.len {
+                    part.address().add(n).write_bytes(0, part.len - n);
+                }
+                bindings::iomap_finish_folio_read(part.folio.as_ptr(), part.offset, part.len, 0);
+            }
+        }
+    }
+}
+
+impl<T: FileSystem> Drop for ReadParts<T> {
+    fn drop(&mut self) {
+        for part in &self.0.list {
+            // SAFETY: By the type invariant; `end` leaves none behind.
+            unsafe {
+                bindings::iomap_finish_folio_read(
+                    part.folio.as_ptr(),
+                    part.offset,
+                    part.len,
+                    EIO.to_errno(),
+                );
+            }
+        }
+    }
+}
+
+// SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
+unsafe impl<T: FileSystem> Memory for ReadParts<T> {
+    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
+        self.0.list.iter().try_for_each(|part| {
+            // SAFETY: As above.
+            f(unsafe { part.address() }, part.len)
+        })
+    }
+}
+
+// SAFETY: By the type invariant nobody looks at the memory meanwhile.
+unsafe impl<T: FileSystem> WritableMemory for ReadParts<T> {}
+
+/// Collects what iomap asks for.
+struct Collector<'a, T: Operations> {
+    inode: &'a Inode<T>,
+    file: Option<&'a File<T>>,
+    limit: Limit,
+    ahead: bool,
+    parts: Parts,
+    /// How the first read that failed did.
+    result: Result,
+}
+
+impl<T: Operations> Collector<'_, T> {
+    /// Hands over what was collected.
+    fn send(&mut self) {
+        let parts = core::mem::replace(&mut self.parts, Parts::new());
+        if parts.list.is_empty() {
+            return;
+        }
+        // INVARIANT: `add` was given each by iomap, which waits to be told its end.
+        let parts = ReadParts(parts, PhantomData);
+        if self.ahead {
+            T::read_ahead(self.inode, self.file, parts);
+        } else {
+            let read = T::read(self.inode, self.file, parts);
+            self.result = self.result.and(read);
+        }
+    }
+
+    fn add(&mut self, part: Part, pos: u64) -> Result {
+        let len = part.len;
+        if !self.parts.fits(pos, len, self.limit) {
+            self.send();
+        }
+        self.parts.push(part, pos, len)
+    }
+}
+
+impl<T: Operations> Wrap<T> {
+    const READ: bindings::iomap_read_ops = bindings::iomap_read_ops {
+        read_folio_range: Some(Self::read_folio_range),
+        // SAFETY: A table without further operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// For iomap only, called by [`Self::run`]: the context's `read_ctx` is a [`Collector`], its folio locked, and with
+    /// success the read of the piece is ours to end.
+    unsafe extern "C" fn read_folio_range(
+        iter: *const bindings::iomap_iter,
+        ctx: *mut bindings::iomap_read_folio_ctx,
+        len: usize,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        unsafe {
+            let collector = &mut *(*ctx).read_ctx.cast::<Collector<'_, T>>();
+            let pos = (*iter).pos as u64;
+            to_int(
+                Part::new((*ctx).cur_folio, pos, len)
+                    .ok_or(EIO)
+                    .and_then(|part| collector.add(part, pos)),
+            )
+        }
+    }
+
+    /// Has iomap go over a folio or, with `rac`, over all that are to be read ahead.
+    ///
+    /// # Safety
+    ///
+    /// One of the two is given, valid, and of a file of `T`, at which `file`, if any, is open; the folio is locked, and its
+    /// lock goes over.
+    unsafe fn run(
+        inode: &Inode<T>,
+        file: *mut bindings::file,
+        folio: *mut bindings::folio,
+        rac: *mut bindings::readahead_control,
+    ) -> Result {
+        let mut collector = Collector {
+            inode,
+            file: (!file.is_null()).then(|| {
+                // SAFETY: By the caller's promise.
+                unsafe { File::from_raw(file) }
+            }),
+            limit: T::read_limit(inode),
+            ahead: !rac.is_null(),
+            parts: Parts::new(),
+            result: Ok(()),
+        };
+        let mut ctx = bindings::iomap_read_folio_ctx {
+            ops: &Self::READ,
+            cur_folio: folio,
+            rac,
+            read_ctx: (&raw mut collector).cast(),
+            ..Default::default()
+        };
+        // SAFETY: By the caller's promise; the context and what it points to live until the calls end.
+        unsafe {
+            if rac.is_null() {
+                bindings::iomap_read_folio(&Self::MAP, &mut ctx, core::ptr::null_mut());
+            } else {
+                bindings::iomap_readahead(&Self::MAP, &mut ctx, core::ptr::null_mut());
+            }
+        }
+        collector.send();
+        collector.result
+    }
+
+    /// # Safety
+    ///
+    /// For the page cache only: `folio` is locked, not up to date, and in the mapping of an inode of `T`, which `file`, if any, is
+    /// open at.
+    pub(super) unsafe extern "C" fn read_folio(
+        file: *mut bindings::file,
+        folio: *mut bindings::folio,
+    ) -> c_int {
+        // SAFETY: The folio belongs to a mapping of this file system; it is locked, and its lock becomes ours.
+        unsafe {
+            let inode = Inode::<T>::from_raw((*bindings::rust_fuse_folio_mapping(folio)).host);
+            if inode.is_bad() {
+                bindings::folio_unlock(folio);
+                return EIO.to_errno();
+            }
+            to_int(Self::run(inode, file, folio, core::ptr::null_mut()))
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the page cache only: the mapping is that of an inode of `T`, which the file, if any, is open at, and the control is the
+    /// caller's own.
+    pub(super) unsafe extern "C" fn readahead(rac: *mut bindings::readahead_control) {
+        // SAFETY: The control is valid for the call and its mapping belongs to this file system.
+        unsafe {
+            let inode = Inode::<T>::from_raw((*(*rac).mapping).host);
+            if !inode.is_bad() {
+                let _ = Self::run(inode, (*rac).file, core::ptr::null_mut(), rac);
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing dirty folios back.
+
+use super::{Inode, Limit, Operations, Part, Parts, Wrap};
+use crate::{
+    bindings,
+    vfs::{page::Memory, to_int, FileSystem},
+};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// Adjacent pieces of folios that are being written back. Dropping them ends that with `EIO`.
+///
+/// # Invariants
+///
+/// The folios are marked as under writeback, in the page cache of a file of `T`, until iomap is told, once for each piece,
+/// that its writing ended.
+pub(crate) struct WriteParts<T: FileSystem>(Parts, PhantomData<T>);
+
+// SAFETY: Writeback may be ended by every task.
+unsafe impl<T: FileSystem> Send for WriteParts<T> {}
+
+impl<T: FileSystem> WriteParts<T> {
+    /// The inode. It stays as long as there are folios under writeback.
+    pub(crate) fn inode(&self) -> Option<&Inode<T>> {
+        // SAFETY: By the type invariant; a folio under writeback stays in its page cache.
+        unsafe { self.0.inode() }
+    }
+
+    /// Where they begin in the file.
+    pub(crate) fn pos(&self) -> u64 {
+        self.0.pos
+    }
+
+    /// Bytes in all, up to the end of the file.
+    pub(crate) fn len(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// Keeps an error for who syncs the file. The data is lost.
+    pub(crate) fn set_error(&self, e: Error) {
+        if let Some(inode) = self.inode() {
+            // SAFETY: The inode is there while its folios are.
+            unsafe {
+                bindings::rust_fuse_mapping_set_error((*inode.as_raw()).i_mapping, e.to_errno())
+            };
+        }
+    }
+
+    /// Says that writing them ended.
+    pub(crate) fn end(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        let Some(inode) = self.inode().map(Inode::as_raw) else {
+            return;
+        };
+        for part in core::mem::take(&mut self.0.list) {
+            // SAFETY: By the type invariant; each part is ended once, here.
+            unsafe { bindings::iomap_finish_folio_write(inode, part.folio.as_ptr(), part.len) };
+        }
+    }
+}
+
+impl<T: FileSystem> Drop for WriteParts<T> {
+    fn drop(&mut self) {
+        if !self.0.list.is_empty() {
+            self.set_error(EIO);
+            self.finish();
+        }
+    }
+}
+
+// SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
+unsafe impl<T: FileSystem> Memory for WriteParts<T> {
+    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
+        self.0.list.iter().try_for_each(|part| {
+            // SAFETY: As above.
+            f(unsafe { part.address() }, part.len)
+        })
+    }
+}
+
+/// Collects what iomap finds dirty.
+struct Collector<'a, T: Operations> {
+    inode: &'a Inode<T>,
+    limit: Limit,
+    parts: Parts,
+}
+
+impl<T: Operations> Collector<'_, T> {
+    /// Hands over what was collected.
+    fn send(&mut self) {
+        let parts = core::mem::replace(&mut self.parts, Parts::new());
+        if !parts.list.is_empty() {
+            // INVARIANT: iomap gave us each, under writeback, and waits to be told its end.
+            T::write_back(self.inode, WriteParts(parts, PhantomData));
+        }
+    }
+
+    /// Adds a piece of a file that ends at `end`.
+    fn add(&mut self, part: Part, pos: u64, end: u64) -> Result {
+        let counts = part.len.min(end.saturating_sub(pos) as usize);
+        if !self.parts.fits(pos, counts, self.limit) {
+            self.send();
+        }
+        self.parts.push(part, pos, counts)
+    }
+}
+
+impl<T: Operations> Wrap<T> {
+    const WRITE: bindings::iomap_writeback_ops = bindings::iomap_writeback_ops {
+        writeback_range: Some(Self::writeback_range),
+        writeback_submit: Some(Self::writeback_submit),
+    };
+
+    /// # Safety
+    ///
+    /// For iomap only, called by [`Self::writepages`]: the context's `wb_ctx` is a [`Collector`], the folio is under
+    /// writeback, and the end of what this takes is ours to tell.
+    unsafe extern "C" fn writeback_range(
+        wpc: *mut bindings::iomap_writepage_ctx,
+        folio: *mut bindings::folio,
+        pos: u64,
+        len: c_uint,
+        end: u64,
+    ) -> isize {
+        // SAFETY: As this function requires.
+        unsafe {
+            let collector = &mut *(*wpc).wb_ctx.cast::<Collector<'_, T>>();
+            let len = (len as usize).min(collector.limit.bytes);
+            let added = Part::new(folio, pos, len)
+                .ok_or(EIO)
+                .and_then(|part| collector.add(part, pos, end));
+            match added {
+                Ok(()) => len as isize,
+                Err(e) => e.to_errno() as isize,
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::writeback_range`].
+    unsafe extern "C" fn writeback_submit(
+        wpc: *mut bindings::iomap_writepage_ctx,
+        error: c_int,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        unsafe { (*(*wpc).wb_ctx.cast::<Collector<'_, T>>()).send() };
+        error
+    }
+
+    /// # Safety
+    ///
+    /// For the page cache only: the mapping is that of an inode of `T`, and the control is the caller's own.
+    pub(super) unsafe extern "C" fn writepages(
+        mapping: *mut bindings::address_space,
+        wbc: *mut bindings::writeback_control,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        let (inode, wait) = unsafe {
+            (
+                Inode::<T>::from_raw((*mapping).host),
+                (*wbc).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL,
+            )
+        };
+        let Some(run) = T::begin_write_back(inode, wait) else {
+            return 0;
+        };
+        let mut collector = Collector {
+            inode,
+            limit: T::write_limit(inode),
+            parts: Parts::new(),
+        };
+        let mut wpc = bindings::iomap_writepage_ctx {
+            inode: inode.as_raw(),
+            wbc,
+            ops: &Self::WRITE,
+            wb_ctx: (&raw mut collector).cast(),
+            ..Default::default()
+        };
+        wpc.iomap.type_ = bindings::IOMAP_MAPPED as u16;
+        // SAFETY: The context and what it points to live until the call ends. What is allocated meanwhile must not wait for
+        // other writeback.
+        let r = unsafe {
+            let flags = bindings::rust_fuse_memalloc_nofs_save();
+            let r = bindings::iomap_writepages(&mut wpc);
+            bindings::rust_fuse_memalloc_nofs_restore(flags);
+            r
+        };
+        drop(run);
+        to_int(kernel::error::to_result(r))
+    }
+}
