@@ -12,14 +12,15 @@
 use crate::{
     conn::Conn,
     inode::{wants_dax, Inode},
-    ops::attr::{Getattr, Setattr},
+    ops::attr::Setattr,
     proto::{
-        attr::{Attr, AttrOut, GetattrIn, SetattrIn},
-        flags::{InitFlags, SetattrValid},
+        attr::{Attr, AttrOut, SetattrIn},
+        flags::{AttrFlags, InitFlags, SetattrValid},
         ids::NodeId,
     },
+    stat,
     vfs::{
-        inode::{Attributes, Change},
+        inode::{fields, Attributes, Change},
         time::Moment,
     },
     Fuse,
@@ -68,22 +69,39 @@ pub(crate) fn block_bits(attr: &Attr) -> u32 {
     attr.blksize.checked_ilog2().unwrap_or(12).clamp(9, 30)
 }
 
-/// Takes over attributes that were asked for at `version`, unless newer ones came in between.
-pub(crate) fn take(inode: &Inode, attr: &Attr, ttl: (u64, u32), version: u64) {
+/// Whether this mode has the type of `inode`.
+pub(crate) fn is_of_type(inode: &Inode, mode: u32) -> bool {
+    (mode ^ inode.mode()) & S_IFMT == 0
+}
+
+/// Takes over attributes that were asked for at `version`, unless newer ones came in between. `hint` is what the server says
+/// of how the file is to be reached, where it does.
+pub(crate) fn take(
+    inode: &Inode,
+    attr: &Attr,
+    ttl: (u64, u32),
+    version: u64,
+    hint: Option<AttrFlags>,
+) {
     let conn: &Conn = inode.sb().data();
     let mut state = inode.data().state.lock();
-    if state.attr_version > version || state.resizing {
+    if state.attr_version > version {
         return;
     }
+    // What was changed here since then they do not know: they are better than what there was, and asked for again.
+    let knows_size = state.sized <= version && !state.resizing;
     let ours = conn.next_attr_version();
     state.attr_version = ours;
-    state.believe(ttl.0, ttl.1);
+    if knows_size && state.changed <= version {
+        state.believe(ttl.0, ttl.1);
+    }
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
     inode.set_attributes(&to_vfs(attr));
-    let shrinks = attr.size < old_size;
-    if !shrinks || !inode.is_dax() {
-        inode.set_size(attr.size);
+    let size = if knows_size { attr.size } else { old_size };
+    let shrinks = size < old_size;
+    if size != old_size && !(shrinks && inode.is_dax()) {
+        inode.set_size(size);
     }
     drop(state);
 
@@ -92,18 +110,18 @@ pub(crate) fn take(inode: &Inode, attr: &Attr, ttl: (u64, u32), version: u64) {
     }
     if inode.is_dax() {
         if shrinks {
-            shrink(inode, attr.size, ours);
+            shrink(inode, size, ours);
         }
-    } else if attr.size != old_size || inode.mtime() != old_mtime {
+    } else if size != old_size || inode.mtime() != old_mtime {
         if shrinks {
-            inode.invalidate_lock().truncate_pages(attr.size);
+            inode.invalidate_lock().truncate_pages(size);
         }
-        if attr.size != old_size || conn.has(InitFlags::AUTO_INVAL_DATA) {
+        if size != old_size || conn.has(InitFlags::AUTO_INVAL_DATA) {
             inode.invalidate_all_pages();
         }
     }
     // What DAX makes of an inode is settled when it comes into memory: let it leave soon.
-    if conn.dax().is_some() && wants_dax(conn, attr.flags) != inode.is_dax() {
+    if conn.dax().is_some() && hint.is_some_and(|hint| wants_dax(conn, hint) != inode.is_dax()) {
         inode.mark_dontcache();
     }
 }
@@ -112,7 +130,9 @@ pub(crate) fn take(inode: &Inode, attr: &Attr, ttl: (u64, u32), version: u64) {
 fn shrink(inode: &Inode, size: u64, version: u64) {
     // The caller may hold the inode lock itself. Who cannot have it asks again at the next occasion.
     let done = inode.try_lock().is_some_and(|_lock| {
-        let current = inode.data().state.lock().attr_version == version;
+        let state = inode.data().state.lock();
+        let current = state.attr_version == version && state.sized <= version;
+        drop(state);
         // Who only looks at the file must not wait until a page behind its end is let go.
         current && set_end(inode, size, false).is_ok()
     });
@@ -154,20 +174,28 @@ fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
 /// Says that the attributes must be asked for again, because something changed them.
 pub(crate) fn expire(inode: &Inode) {
     let mut state = inode.data().state.lock();
-    state.attr_version = inode.sb().data().next_attr_version();
+    state.changed = inode.sb().data().next_attr_version();
     state.valid_until = Moment::PAST;
+}
+
+/// Says that some attributes ([`fields`]) must be asked for again.
+pub(crate) fn changed(inode: &Inode, which: u32) {
+    let mut state = inode.data().state.lock();
+    state.changed = inode.sb().data().next_attr_version();
+    state.stale |= which;
 }
 
 /// Pages of the file were written back.
 pub(crate) fn written_back(inode: &Inode) {
-    expire(inode);
+    changed(inode, fields::DATA);
 }
 
 /// A read, asked for when attributes had `version`, found the end of the file at `size`.
 pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
     let mut state = inode.data().state.lock();
-    if state.attr_version <= version && !state.resizing && size < inode.size() {
-        state.attr_version = inode.sb().data().next_attr_version();
+    let current = state.attr_version.max(state.sized) <= version && !state.resizing;
+    if current && size < inode.size() {
+        state.sized = inode.sb().data().next_attr_version();
         inode.set_size(size);
     }
 }
@@ -175,8 +203,9 @@ pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
 /// A write made the file end at `end` at least.
 pub(crate) fn extend(inode: &Inode, end: u64) {
     let mut state = inode.data().state.lock();
-    state.attr_version = inode.sb().data().next_attr_version();
-    state.valid_until = Moment::PAST;
+    state.sized = inode.sb().data().next_attr_version();
+    state.changed = state.sized;
+    state.stale |= fields::DATA | fields::SIZE;
     if inode.size() < end {
         inode.set_size(end);
     }
@@ -220,15 +249,19 @@ fn setattr_in(change: &Change<'_>) -> SetattrIn {
     arg
 }
 
-/// Takes over the answer to a SETATTR.
-fn take_setattr(inode: &Inode, out: &AttrOut) -> Result {
-    if !is_sane(&out.attr) || (out.attr.mode ^ inode.mode()) & S_IFMT != 0 {
+/// Takes over the answer to a SETATTR that was sent at `version`.
+fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
+    if !is_sane(&out.attr) || !is_of_type(inode, out.attr.mode) {
         inode.make_bad();
         return Err(EIO);
     }
     let mut state = inode.data().state.lock();
+    if state.attr_version.max(state.changed) <= version {
+        state.believe(out.attr_valid, out.attr_valid_nsec);
+    } else {
+        state.valid_until = Moment::PAST;
+    }
     state.attr_version = inode.sb().data().next_attr_version();
-    state.believe(out.attr_valid, out.attr_valid_nsec);
     inode.set_attributes(&to_vfs(&out.attr));
     Ok(())
 }
@@ -246,9 +279,11 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
         nodeid: NodeId::new(inode.key()),
         arg,
     };
-    match inode.sb().data().try_call(inode.sb(), &op) {
+    let conn: &Conn = inode.sb().data();
+    let version = conn.attr_version();
+    match conn.try_call(inode.sb(), &op) {
         Ok(out) => {
-            take_setattr(inode, &out)?;
+            take_setattr(inode, &out, version)?;
             set_end(inode, out.attr.size, true)?;
             drop(closed);
             if !inode.is_dax() {
@@ -262,35 +297,16 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
                 inode.set_size(old);
             }
             expire(inode);
+            // Answers that are under way may be from before or after.
+            inode.data().state.lock().sized = conn.next_attr_version();
             Err(failed.error)
         }
     }
 }
 
 impl crate::vfs::inode::Operations for Fuse {
-    fn refresh(inode: &Inode, force: bool, may_block: bool) -> Result {
-        if !force && !inode.data().state.lock().valid_until.passed() {
-            return Ok(());
-        }
-        if !may_block {
-            return Err(ECHILD);
-        }
-        let conn: &Conn = inode.sb().data();
-        let version = conn.attr_version();
-        let out = conn.call(
-            inode.sb(),
-            &Getattr {
-                nodeid: NodeId::new(inode.key()),
-                arg: GetattrIn::default(),
-            },
-        )?;
-        if !is_sane(&out.attr) || (out.attr.mode ^ inode.mode()) & S_IFMT != 0 {
-            inode.make_bad();
-            return Err(EIO);
-        }
-        let ttl = (out.attr_valid, out.attr_valid_nsec);
-        take(inode, &out.attr, ttl, version);
-        Ok(())
+    fn refresh(inode: &Inode, wanted: u32, force: bool, may_block: bool) -> Result<bool> {
+        stat::refresh(inode, None, wanted, force, may_block)
     }
 
     fn setattr(inode: &Inode, change: &Change<'_>) -> Result {
@@ -310,11 +326,17 @@ impl crate::vfs::inode::Operations for Fuse {
             nodeid: NodeId::new(inode.key()),
             arg,
         };
-        let out = inode.sb().data().call(inode.sb(), &op)?;
-        take_setattr(inode, &out)
+        let conn: &Conn = inode.sb().data();
+        let version = conn.attr_version();
+        let out = conn.call(inode.sb(), &op)?;
+        take_setattr(inode, &out, version)
     }
 
     fn block_bits(inode: &Inode) -> u32 {
         inode.data().state.lock().block_bits
+    }
+
+    fn btime(inode: &Inode) -> Option<(i64, u32)> {
+        inode.data().state.lock().btime
     }
 }

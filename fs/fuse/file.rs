@@ -22,10 +22,9 @@ use crate::{
         flags::{FopenFlags, InitFlags, ReadFlags, ReleaseFlags},
         ids::{Fh, LockOwner, NodeId},
     },
-    space, through,
+    space, stat, through,
     vfs::{
         file::{File, Mmap, Opening, Owner},
-        inode::Operations as _,
         iter,
     },
     writeback::{self, WriteBack},
@@ -165,7 +164,7 @@ impl crate::vfs::file::Operations for Fuse {
         if io.pos().saturating_add(io.len() as u64) > inode.size()
             || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA)
         {
-            Self::refresh(inode, false, true)?;
+            stat::refresh_size(file, false)?;
         }
         if inode.is_dax() {
             dax::io::read(io)
@@ -177,7 +176,7 @@ impl crate::vfs::file::Operations for Fuse {
     fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {
         if io.append() {
             // Where the end is, is for the server to say.
-            Self::refresh(io.file().inode(), true, true)?;
+            stat::refresh_size(io.file(), true)?;
         }
         let inode = io.file().inode();
         if inode.is_dax() {
@@ -273,6 +272,6 @@ impl crate::vfs::file::Operations for Fuse {
     }
 
     fn fresh_size(file: &File<Self>) -> Result {
-        Self::refresh(file.inode(), false, true)
+        stat::refresh_size(file, false)
     }
 }

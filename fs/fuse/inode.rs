@@ -15,7 +15,11 @@ use crate::{
         ids::NodeId,
     },
     readdir,
-    vfs::{inode::Got, time::Moment, SuperBlock},
+    vfs::{
+        inode::{fields, Got},
+        time::Moment,
+        SuperBlock,
+    },
     writeback::WriteBack,
     Fuse,
 };
@@ -52,8 +56,16 @@ pub(crate) struct State {
     generation: u64,
     /// Until when the attributes are believed.
     pub(crate) valid_until: Moment,
-    /// The connection's version when they were asked for.
+    /// Attributes ([`fields`]) that are not believed all the same, because something changed them.
+    pub(crate) stale: u32,
+    /// The connection's version when attributes were taken over.
     pub(crate) attr_version: u64,
+    /// As it was when something changed attributes here; answers that were under way then do not end that they are asked for.
+    pub(crate) changed: u64,
+    /// As it was when the size changed here; answers that were under way then say nothing of the size.
+    pub(crate) sized: u64,
+    /// The time of birth, where it is known.
+    pub(crate) btime: Option<(i64, u32)>,
     /// The preferred block size, as a power of two.
     pub(crate) block_bits: u32,
     /// How long the server wants them believed: seconds and nanoseconds.
@@ -74,6 +86,12 @@ impl State {
     pub(crate) fn believe(&mut self, sec: u64, nsec: u32) {
         self.ttl = (sec, nsec);
         self.valid_until = self.believed_for();
+        self.stale &= !fields::BASIC;
+    }
+
+    /// Whether the attributes `wanted` are believed.
+    pub(crate) fn is_fresh(&self, wanted: u32) -> bool {
+        self.stale & wanted == 0 && !self.valid_until.passed()
     }
 }
 
@@ -86,7 +104,11 @@ impl InodeData {
                 forget: None,
                 generation: 0,
                 valid_until: Moment::PAST,
+                stale: fields::BTIME,
                 attr_version: 0,
+                changed: 0,
+                sized: 0,
+                btime: None,
                 block_bits: 12,
                 ttl: (0, 0),
                 no_caps_until: Moment::PAST,
@@ -164,6 +186,7 @@ impl Entry {
             &out.attr,
             (out.attr_valid, out.attr_valid_nsec),
             attr_version,
+            Some(out.attr.flags),
         );
     }
 

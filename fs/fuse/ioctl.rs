@@ -19,10 +19,11 @@ use crate::{
         flags::{InitFlags, IoctlFlags},
         ids::{Fh, NodeId},
     },
+    stat,
     vfs::{
         file::{self, Abi, File, IoctlOperations},
         fileattr::{self, Extended},
-        inode::Operations as _,
+        inode::fields,
         page::Pages,
     },
     Fuse,
@@ -239,7 +240,7 @@ fn changed(inode: &Inode) {
     attr::expire(inode);
     let conn: &Conn = inode.sb().data();
     if conn.has(InitFlags::HAS_INODE_DAX) && inode.is_regular() {
-        let _ = Fuse::refresh(inode, true, true);
+        let _ = stat::refresh(inode, None, fields::BASIC, true, true);
     }
 }
 

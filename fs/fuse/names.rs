@@ -26,6 +26,7 @@ use crate::{
     vfs::{
         cred::Caller,
         dir::{Found, Node, Rename},
+        inode::fields,
         page::Pages,
         time::Moment,
     },
@@ -37,7 +38,7 @@ const O_NOCTTY: u32 = 0o400;
 
 /// What an answer that must name an inode found.
 fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
-    attr::expire(dir);
+    attr::changed(dir, fields::ENTRIES);
     let made = made?.ok_or(EIO)?;
     Ok(Found {
         valid_until: made.valid_until(),
@@ -122,7 +123,7 @@ pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Fuse
             conn.missing.link.set();
         }
     });
-    attr::expire(inode);
+    attr::changed(inode, fields::LINKS);
     match made {
         Err(e) if e == errno::enosys() => Err(EPERM),
         other => found(dir, other),
@@ -155,16 +156,16 @@ pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
             r.new.set_valid_until(Moment::PAST);
         }
     } else {
-        attr::expire(r.old_dir);
-        attr::expire(r.new_dir);
+        attr::changed(r.old_dir, fields::ENTRIES);
+        attr::changed(r.new_dir, fields::ENTRIES);
         if let Some(moved) = r.old.inode() {
-            attr::expire(moved);
+            attr::changed(moved, fields::LINKS);
         }
         if let Some(other) = r.new.inode() {
             if !r.exchanges() {
                 other.drop_link();
             }
-            attr::expire(other);
+            attr::changed(other, fields::LINKS);
         }
         if r.exchanges() {
             r.new.set_valid_until(Moment::PAST);
@@ -184,8 +185,8 @@ pub(crate) fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) 
     };
     dir.sb().data().call(dir.sb(), &op)?;
     victim.drop_link();
-    attr::expire(dir);
-    attr::expire(victim);
+    attr::changed(dir, fields::ENTRIES);
+    attr::changed(victim, fields::LINKS);
     Ok(())
 }
 

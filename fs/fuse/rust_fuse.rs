@@ -9,9 +9,10 @@
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`dir`], [`names`],
-//!    [`readdir`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes), [`handle`],
-//!    [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and mounts).
+//!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
+//!    [`names`], [`readdir`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes),
+//!    [`handle`], [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
+//!    mounts).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -72,6 +73,8 @@ pub mod proto;
 mod readdir;
 #[deny(unsafe_code)]
 mod space;
+#[deny(unsafe_code)]
+mod stat;
 #[deny(unsafe_code)]
 mod super_block;
 #[deny(unsafe_code)]

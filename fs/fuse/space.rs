@@ -16,7 +16,7 @@ use crate::{
         file::{CopyFileRangeIn, FallocateIn, LseekIn},
         ids::NodeId,
     },
-    vfs::file::File,
+    vfs::{file::File, inode::fields},
     writeback, Fuse,
 };
 use kernel::prelude::*;
@@ -87,7 +87,7 @@ pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Res
     if mode & FALLOC_FL_KEEP_SIZE == 0 {
         attr::extend(inode, end);
     } else {
-        attr::expire(inode);
+        attr::changed(inode, fields::DATA);
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::{
     attr,
     dax_core::fault::{Fault, Operations, Outcome},
     inode::Inode,
+    vfs::inode::fields,
     Fuse,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -50,7 +51,7 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
                 drop(lock);
                 if fault.write() {
                     // What is stored from now on changes the host's times without a request that would say so.
-                    attr::expire(inode);
+                    attr::changed(inode, fields::DATA);
                 }
                 return Ok(outcome);
             }

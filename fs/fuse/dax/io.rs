@@ -16,7 +16,7 @@ use crate::{
     direct,
     inode::Inode,
     vfs::{
-        inode::Locked,
+        inode::{fields, Locked},
         iter::{Io, Read, Write},
     },
     xattr::has_no_privs,
@@ -145,7 +145,7 @@ pub(crate) fn write(io: &mut Write<'_, Fuse>, lock: &Locked<'_, Fuse>) -> Result
         |_: &Pin<'_>, io: &mut Write<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, lock));
     let done = each_range(io, dax, direct::write)?;
     // The host's times have changed without a request that would say so.
-    attr::expire(inode);
+    attr::changed(inode, fields::DATA);
     Ok(done)
 }
 

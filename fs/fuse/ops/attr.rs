@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on attributes: GETATTR, SETATTR, STATFS.
+//! Operations on attributes: GETATTR, STATX, SETATTR, STATFS.
 
 use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
-        attr::{AttrOut, GetattrIn, SetattrIn},
+        attr::{AttrOut, GetattrIn, SetattrIn, StatxIn, StatxOut},
         ids::NodeId,
         opcode::Opcode,
         statfs::StatfsOut,
@@ -17,6 +17,11 @@ use kernel::prelude::*;
 simple_op! {
     /// GETATTR.
     Getattr(GetattrIn) -> AttrOut = Opcode::GETATTR;
+}
+
+simple_op! {
+    /// STATX.
+    Statx(StatxIn) -> StatxOut = Opcode::STATX;
 }
 
 simple_op! {

@@ -77,17 +77,43 @@ impl Change<'_> {
     }
 }
 
+/// Sets of attributes, in the numbers of statx(2).
+pub(crate) mod fields {
+    use crate::bindings;
+
+    /// The type.
+    pub(crate) const TYPE: u32 = bindings::STATX_TYPE;
+    /// The size.
+    pub(crate) const SIZE: u32 = bindings::STATX_SIZE;
+    /// The time of birth.
+    pub(crate) const BTIME: u32 = bindings::STATX_BTIME;
+    /// All that stat(2) knows.
+    pub(crate) const BASIC: u32 = bindings::STATX_BASIC_STATS;
+    /// What permissions depend on.
+    pub(crate) const ACCESS: u32 = bindings::STATX_MODE | bindings::STATX_UID | bindings::STATX_GID;
+    /// What changes when data is overwritten.
+    pub(crate) const DATA: u32 =
+        bindings::STATX_MTIME | bindings::STATX_CTIME | bindings::STATX_BLOCKS;
+    /// What of a directory changes with its entries.
+    pub(crate) const ENTRIES: u32 = DATA | SIZE | bindings::STATX_NLINK;
+    /// What changes with an inode's names.
+    pub(crate) const LINKS: u32 = bindings::STATX_CTIME | bindings::STATX_NLINK;
+}
+
 /// Operations on inodes of every kind.
 pub(crate) trait Operations: xattr::Operations + fileattr::Operations {
-    /// Makes sure that cached attributes are fresh enough; `force` asks for those of this moment. With `may_block` false
-    /// it answers `ECHILD` where it would have to wait.
-    fn refresh(inode: &Inode<Self>, force: bool, may_block: bool) -> Result;
+    /// Makes sure that the cached attributes `wanted` ([`fields`]) are fresh enough, and says whether the server was asked;
+    /// `force` asks for those of this moment. With `may_block` false it answers `ECHILD` where it would have to wait.
+    fn refresh(inode: &Inode<Self>, wanted: u32, force: bool, may_block: bool) -> Result<bool>;
 
     /// Changes attributes. The inode lock is held.
     fn setattr(inode: &Inode<Self>, change: &Change<'_>) -> Result;
 
     /// The size of a preferred block, as a power of two.
     fn block_bits(inode: &Inode<Self>) -> u32;
+
+    /// The time of birth as far as it is known: seconds and nanoseconds.
+    fn btime(inode: &Inode<Self>) -> Option<(i64, u32)>;
 }
 
 /// Wrappers of [`Operations`] for tables.
@@ -119,11 +145,23 @@ impl<T: Operations> Wrap<T> {
         if this.is_bad() {
             return EIO.to_errno();
         }
-        if let Err(e) = T::refresh(this, false, mask & bindings::MAY_NOT_BLOCK as c_int == 0) {
-            return e.to_errno();
-        }
+        let may_block = mask & bindings::MAY_NOT_BLOCK as c_int == 0;
+        let refresh = |force| T::refresh(this, fields::ACCESS, force, may_block);
+        let asked = match refresh(false) {
+            Ok(asked) => asked,
+            Err(e) => return e.to_errno(),
+        };
         // SAFETY: As given.
-        unsafe { bindings::generic_permission(idmap, inode, mask) }
+        let allowed = unsafe { bindings::generic_permission(idmap, inode, mask) };
+        if asked || allowed != EACCES.to_errno() {
+            return allowed;
+        }
+        // What was believed may be over: nobody is turned away without having asked.
+        match refresh(true) {
+            // SAFETY: As given.
+            Ok(_) => unsafe { bindings::generic_permission(idmap, inode, mask) },
+            Err(e) => e.to_errno(),
+        }
     }
 
     /// # Safety
@@ -143,7 +181,7 @@ impl<T: Operations> Wrap<T> {
         }
         let force = flags & bindings::AT_STATX_FORCE_SYNC != 0;
         if flags & bindings::AT_STATX_DONT_SYNC == 0 {
-            if let Err(e) = T::refresh(this, force, true) {
+            if let Err(e) = T::refresh(this, mask, force, true) {
                 return e.to_errno();
             }
         }
@@ -151,6 +189,11 @@ impl<T: Operations> Wrap<T> {
         unsafe {
             bindings::generic_fillattr(idmap, mask, this.as_raw(), stat);
             (*stat).blksize = 1 << T::block_bits(this);
+            if let Some((sec, nsec)) = T::btime(this) {
+                (*stat).btime.tv_sec = sec;
+                (*stat).btime.tv_nsec = nsec.min(999_999_999) as c_long;
+                (*stat).result_mask |= bindings::STATX_BTIME;
+            }
             (*stat).attributes_mask |= u64::from(bindings::STATX_ATTR_DAX);
             if this.is_dax() {
                 (*stat).attributes |= u64::from(bindings::STATX_ATTR_DAX);

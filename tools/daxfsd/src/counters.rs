@@ -46,6 +46,8 @@ counters! {
     forgets,
     /// FORGET of an unknown inode, or of more lookups than there were.
     bad_forgets,
+    /// GETATTR, STATX and SETATTR that named an open file.
+    by_handle,
     /// Ranges mapped into the window at QEMU.
     maps,
     /// Ranges unmapped at QEMU.

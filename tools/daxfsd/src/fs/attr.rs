@@ -5,6 +5,7 @@
 use std::os::fd::AsRawFd;
 
 use super::{Inode, Reply, Request, Server};
+use crate::counters::count;
 use crate::creds::KillPriv;
 use crate::gate::Pass;
 use crate::proto::{self, init};
@@ -72,6 +73,7 @@ impl Server {
         let (arg, _): (proto::GetattrIn, _) = req.arg()?;
         if arg.getattr_flags & proto::GETATTR_FH != 0 {
             self.handle(req, arg.fh, req.hdr.nodeid)?;
+            count(&self.counters.by_handle);
         }
         self.attr_reply(&*self.node(req, req.hdr.nodeid)?, req.pass)
     }
@@ -81,6 +83,10 @@ impl Server {
         let inode = self.node(req, req.hdr.nodeid)?;
         let on = |flag| arg.valid & flag != 0;
         let (proc_fd, name) = (self.proc_fd.as_raw_fd(), sys::fd_name(&inode.fd));
+        if on(proto::FATTR_FH) {
+            self.handle(req, arg.fh, inode.nodeid)?;
+            count(&self.counters.by_handle);
+        }
         if on(proto::FATTR_MODE) {
             if inode.kind == libc::S_IFLNK {
                 return Err(Errno(libc::EOPNOTSUPP));
@@ -157,6 +163,7 @@ impl Server {
         let (arg, _): (proto::StatxIn, _) = req.arg()?;
         if arg.getattr_flags & proto::GETATTR_FH != 0 {
             self.handle(req, arg.fh, req.hdr.nodeid)?;
+            count(&self.counters.by_handle);
         }
         let inode = self.node(req, req.hdr.nodeid)?;
         let io = self.io_shared(&inode, req.pass)?;

@@ -57,6 +57,7 @@ row CREATE "call create" new short long $wrong
 row MKDIR "call mkdir" new short long $wrong
 row OPENDIR "call readdir" sub short long $wrong
 row IOCTL "call flags" file short long $wrong
+row STATX "call statx" file short long $wrong
 # A part of the data is a proper answer to these two.
 row READ "call read" file long $wrong
 row READDIRPLUS "call readdir" sub $wrong

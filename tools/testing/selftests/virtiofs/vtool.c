@@ -2,7 +2,7 @@
 /*
  * vtool COMMAND...: system calls with their exact errno, for the shell tests.
  *   mount TAG DIR [OPTIONS]   mount(2) of type virtiofs; TAG "(null)" passes no source
- *   call stat|open|read|write|readdir|create|mkdir|flags PATH   one operation (read and write use one page)
+ *   call stat|open|read|write|readdir|create|mkdir|flags|statx PATH   one operation (read and write use one page)
  *   mmap PATH                 reads the first byte through a shared mapping
  *   hold PATH HOW GO          maps the first 2 MiB of a file, touches all, says "ready", and when the file GO is there tells how
  *                             each access ends: load, store, read(2), write(2). HOW: pages, huge, private (with a copy of the
@@ -50,6 +50,7 @@ static int call_rw(const char *op, const char *path)
 
 static int call(const char *op, const char *path)
 {
+	struct statx stx;
 	struct stat st;
 	struct dirent *e;
 	DIR *d;
@@ -63,6 +64,8 @@ static int call(const char *op, const char *path)
 		fd = open(path, O_RDONLY);
 		return report(fd < 0);
 	}
+	if (!strcmp(op, "statx"))
+		return report(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &stx));
 	if (!strcmp(op, "flags")) {
 		fd = open(path, O_RDONLY);
 		return report(fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags));
