@@ -212,7 +212,7 @@ pub(crate) fn extend(inode: &Inode, end: u64) {
 }
 
 /// The arguments of SETATTR for a change.
-fn setattr_in(change: &Change<'_>) -> SetattrIn {
+fn setattr_in(change: &Change<'_, Fuse>) -> SetattrIn {
     let mut arg = SetattrIn::default();
     let mut valid = SetattrValid::empty();
     if let Some(mode) = change.mode() {
@@ -244,6 +244,12 @@ fn setattr_in(change: &Change<'_>) -> SetattrIn {
     if let Some(size) = change.size() {
         valid |= SetattrValid::SIZE;
         arg.size = size;
+    }
+    if let Some(fh) = change.file().and_then(|file| file.data().fh()) {
+        if !valid.is_empty() {
+            valid |= SetattrValid::FH;
+            arg.fh = fh;
+        }
     }
     arg.valid = valid;
     arg
@@ -309,7 +315,7 @@ impl crate::vfs::inode::Operations for Fuse {
         stat::refresh(inode, None, wanted, force, may_block)
     }
 
-    fn setattr(inode: &Inode, change: &Change<'_>) -> Result {
+    fn setattr(inode: &Inode, change: &Change<'_, Self>) -> Result {
         let mut arg = setattr_in(change);
         if arg.valid.is_empty() {
             return Ok(());

@@ -166,6 +166,11 @@ impl Entry {
         Moment::after(self.out.entry_valid, self.out.entry_valid_nsec)
     }
 
+    /// Whether it is an inode of the type `typ`, one of the bits of a mode.
+    pub(crate) fn is_type(&self, typ: u32) -> bool {
+        self.out.attr.mode & S_IFMT == typ
+    }
+
     /// Whether it still is what `inode` is.
     pub(crate) fn is(&self, inode: &Inode) -> bool {
         inode.key() == self.out.nodeid.get()

@@ -5,7 +5,7 @@
 //! Takes no locks of its own; the VFS holds the inode locks of the directories, and of what is renamed or removed.
 
 use crate::{
-    attr,
+    attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     chan::{self, Flow, ForgetNode, Payload},
     conn::Conn,
     dir::entry,
@@ -36,10 +36,10 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 
 const O_NOCTTY: u32 = 0o400;
 
-/// What an answer that must name an inode found.
-fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
+/// What an answer that must name an inode of the type `typ` found.
+fn found(dir: &Inode, typ: u32, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
     attr::changed(dir, fields::ENTRIES);
-    let made = made?.ok_or(EIO)?;
+    let made = made?.filter(|made| made.is_type(typ)).ok_or(EIO)?;
     Ok(Found {
         valid_until: made.valid_until(),
         inode: Some(made.into_inode(dir.sb())?),
@@ -50,6 +50,11 @@ fn found(dir: &Inode, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
 pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Fuse>> {
     let parent = NodeId::new(dir.key());
     let umask = Caller::umask();
+    let typ = match node {
+        Node::Plain { mode, .. } => mode & S_IFMT,
+        Node::Directory { .. } => S_IFDIR,
+        Node::Symlink { .. } => S_IFLNK,
+    };
     let made = match node {
         Node::Plain { mode, rdev } => {
             let arg = MknodIn {
@@ -66,7 +71,7 @@ pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<F
         }
         Node::Symlink { target } => symlink(dir, name, target),
     };
-    found(dir, made)
+    found(dir, typ, made)
 }
 
 fn symlink(dir: &Inode, name: &[u8], target: &[u8]) -> Result<Option<Entry>> {
@@ -126,7 +131,7 @@ pub(crate) fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Fuse
     attr::changed(inode, fields::LINKS);
     match made {
         Err(e) if e == errno::enosys() => Err(EPERM),
-        other => found(dir, other),
+        other => found(dir, inode.mode() & S_IFMT, other),
     }
 }
 
@@ -223,15 +228,7 @@ pub(crate) fn create_open(
         Err(e) => return Err(e),
     };
     data.opened(&out.open);
-    let made = found(dir, Entry::new(conn, out.entry, node, version)).and_then(|made| {
-        let regular = made.inode.as_ref().is_some_and(|inode| inode.is_regular());
-        if regular {
-            Ok(made)
-        } else {
-            Err(EIO)
-        }
-    });
-    match made {
+    match found(dir, S_IFREG, Entry::new(conn, out.entry, node, version)) {
         Ok(made) => Ok(Some((made, data))),
         Err(e) => {
             let release = Release::<false>::new(out.entry.nodeid, out.open.fh, flags);

@@ -6,12 +6,15 @@
 
 use crate::{
     chan::Transport,
-    conn::Conn,
+    conn::{tolerate_missing, Conn},
     dir, errno,
     handle::FileData,
     inode::{self, Inode, InodeData},
-    ops::{attr::Statfs, mount::Destroy},
-    proto::ids::NodeId,
+    ops::{
+        attr::Statfs,
+        mount::{Destroy, Syncfs},
+    },
+    proto::{file::SyncfsIn, ids::NodeId},
     vfs::{
         cred::Caller,
         dentry::{Cached, Confirm},
@@ -115,6 +118,18 @@ impl FileSystem for Fuse {
         if !unmounting {
             inode::forget(inode);
         }
+    }
+
+    fn sync(root: &Inode) -> Result {
+        let conn: &Conn = root.sb().data();
+        if conn.missing.syncfs.get() {
+            return Ok(());
+        }
+        let op = Syncfs {
+            nodeid: NodeId::new(root.key()),
+            arg: SyncfsIn::default(),
+        };
+        tolerate_missing(conn.call(root.sb(), &op), &conn.missing.syncfs)
     }
 
     fn statfs(root: &Inode, st: &mut StatFs) -> Result {

@@ -68,6 +68,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// Runs when an inode leaves memory, after its pages and layouts are gone.
     fn evict(inode: &Inode<Self>, unmounting: bool);
 
+    /// Makes everything durable, and waits for it. Written pages were handed over before.
+    fn sync(root: &Inode<Self>) -> Result;
+
     /// Fills in what `statfs` reports.
     fn statfs(root: &Inode<Self>, st: &mut super_block::StatFs) -> Result;
 

@@ -213,6 +213,7 @@ impl<T: FileSystem> Ops<T> {
         drop_inode: Some(bindings::inode_just_drop),
         evict_inode: Some(inode::evict::<T>),
         put_super: Some(Self::put_super),
+        sync_fs: Some(Self::sync_fs),
         statfs: Some(Self::statfs),
         show_options: Some(Self::show_options),
         // SAFETY: A table without operations is valid.
@@ -237,6 +238,22 @@ impl<T: FileSystem> Ops<T> {
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: The private data lives until the end of `kill_sb`.
         T::put_super(unsafe { SuperBlock::<T>::from_raw(sb) }.data());
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: `sb` is a super block of `T` whose `s_umount` is held.
+    unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: c_int) -> c_int {
+        // SAFETY: As this function requires; the root stays while `s_umount` is held.
+        let root = unsafe {
+            let root = (*sb).s_root;
+            // Who will not wait comes again to wait; and at the end of an unmount there is no root any more.
+            if wait == 0 || root.is_null() {
+                return 0;
+            }
+            Inode::<T>::from_raw((*root).d_inode)
+        };
+        to_int(T::sync(root))
     }
 
     /// # Safety

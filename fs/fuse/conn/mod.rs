@@ -68,6 +68,8 @@ pub(crate) struct Missing {
     pub(crate) fsync: Flag,
     /// FSYNCDIR.
     pub(crate) fsyncdir: Flag,
+    /// SYNCFS.
+    pub(crate) syncfs: Flag,
     /// STATX: there are no times of birth.
     pub(crate) statx: Flag,
 }

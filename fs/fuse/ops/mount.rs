@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations that begin and end a session: INIT, DESTROY.
+//! Operations on a mount as a whole: INIT and DESTROY, which begin and end its session, and SYNCFS.
 
+use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
+        file::SyncfsIn,
         ids::NodeId,
         init::{InitIn, InitOut},
         opcode::Opcode,
@@ -44,4 +46,9 @@ impl Operation for Destroy {
     fn encode(&self, _args: &mut Args<'_>) -> Result {
         Ok(())
     }
+}
+
+simple_op! {
+    /// SYNCFS: everything is made durable.
+    Syncfs(SyncfsIn) -> () = Opcode::SYNCFS;
 }

@@ -7,21 +7,21 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{Inode, New};
+use super::{FileSystem, Inode, New};
 use crate::{
     bindings,
-    vfs::{err_ptr, fileattr, to_int, xattr},
+    vfs::{err_ptr, file::File, fileattr, to_int, xattr},
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
 
 /// A change of attributes that a user asks for.
-pub(crate) struct Change<'a> {
+pub(crate) struct Change<'a, T: FileSystem> {
     attr: &'a bindings::iattr,
-    sb: *mut bindings::super_block,
+    inode: &'a Inode<T>,
 }
 
-impl Change<'_> {
+impl<'a, T: FileSystem> Change<'a, T> {
     fn has(&self, bit: u32) -> bool {
         self.attr.ia_valid & bit != 0
     }
@@ -42,14 +42,14 @@ impl Change<'_> {
     pub(crate) fn uid(&self) -> Option<u32> {
         self.has(bindings::ATTR_UID)
             // SAFETY: Both pointers are valid for the call.
-            .then(|| unsafe { bindings::rust_fuse_iattr_uid(self.sb, self.attr) })
+            .then(|| unsafe { bindings::rust_fuse_iattr_uid(self.inode.sb().as_raw(), self.attr) })
     }
 
     /// New group.
     pub(crate) fn gid(&self) -> Option<u32> {
         self.has(bindings::ATTR_GID)
             // SAFETY: Both pointers are valid for the call.
-            .then(|| unsafe { bindings::rust_fuse_iattr_gid(self.sb, self.attr) })
+            .then(|| unsafe { bindings::rust_fuse_iattr_gid(self.inode.sb().as_raw(), self.attr) })
     }
 
     /// New access time, and whether it was given (else it is the present).
@@ -62,6 +62,17 @@ impl Change<'_> {
                 self.has(bindings::ATTR_ATIME_SET),
             )
         })
+    }
+
+    /// The open file that the change is made through, if there is one.
+    pub(crate) fn file(&self) -> Option<&'a File<T>> {
+        // A file that is being opened has nothing of ours yet.
+        if !self.has(bindings::ATTR_FILE) || self.has(bindings::ATTR_OPEN) {
+            return None;
+        }
+        // SAFETY: With this bit the VFS names an open file, which stays so for the call.
+        let file = unsafe { File::from_raw(NonNull::new(self.attr.ia_file)?.as_ptr()) };
+        core::ptr::eq(file.inode(), self.inode).then_some(file)
     }
 
     /// New modification time, as [`Self::atime`].
@@ -107,7 +118,7 @@ pub(crate) trait Operations: xattr::Operations + fileattr::Operations {
     fn refresh(inode: &Inode<Self>, wanted: u32, force: bool, may_block: bool) -> Result<bool>;
 
     /// Changes attributes. The inode lock is held.
-    fn setattr(inode: &Inode<Self>, change: &Change<'_>) -> Result;
+    fn setattr(inode: &Inode<Self>, change: &Change<'_, Self>) -> Result;
 
     /// The size of a preferred block, as a power of two.
     fn block_bits(inode: &Inode<Self>) -> u32;
@@ -220,7 +231,7 @@ impl<T: Operations> Wrap<T> {
                     |()| {
                         let change = Change {
                             attr: &*attr,
-                            sb: (*inode.as_raw()).i_sb,
+                            inode,
                         };
                         T::setattr(inode, &change)
                     },
