@@ -55,7 +55,7 @@ class Progress:
             f"{step.row.name}: {text or 'nothing'} (about {left:.0f} s left)")
 
 
-def measure(o, out, wanted, repeat):
+def measure(o, out, wanted, repeat, keep=None):
     import guest
     kdir, ko = Path(os.environ["RUST_FUSE_KDIR"]), Path(os.environ["RUST_FUSE_KO"])
     modules = o.modules.split(",")
@@ -64,8 +64,17 @@ def measure(o, out, wanted, repeat):
     steps = [guest.Step(r, m, r.n * k) for r in wanted for _ in range(repeat) for m in modules for k in lengths]
     guest.say(f"{len(wanted)} rows, {len(steps)} measurements, about {len(steps) * 0.8 / 60 + 0.3:.0f} min; logs in {os.path.relpath(out, TOP)}")
     progress = Progress(len(steps), repeat * len(modules) * len(lengths))
+    complete = []
+
+    def done(step):
+        progress.done(step)
+        complete.append(step)
+        # Should the run be cut short, what there is can be rendered.
+        if keep:
+            keep.write_text(json.dumps(report.results(complete)) + "\n")
+
     try:
-        guest.run(steps, out, kdir, ko, progress.done, o.profile)
+        guest.run(steps, out, kdir, ko, done, o.profile)
     finally:
         shutil.rmtree(out / "share", ignore_errors=True)
     return steps
@@ -99,7 +108,7 @@ def main():
     else:
         start = time.monotonic()
         wanted = rows.chosen(o.rows or (rows.QUICK if o.quick else None))
-        steps = measure(o, out, wanted, 1 if o.profile else o.repeat * o.spread)
+        steps = measure(o, out, wanted, 1 if o.profile else o.repeat * o.spread, out / "part.json")
         if o.profile:
             import spent
             spent.show(steps, Path(os.environ["RUST_FUSE_KDIR"]))

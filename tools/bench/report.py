@@ -155,7 +155,7 @@ def summary(res):
 
 def markdown(res):
     text = (Path(__file__).parent / "bench.md.in").read_text()
-    for key, value in {"@minutes@": str(res["minutes"]), "@commit@": res["commit"], "@repeat@": str(res["repeat"]),
+    for key, value in {"@minutes@": str(res.get("minutes", "?")), "@commit@": res["commit"], "@repeat@": str(res["repeat"]),
                        "@set@": str(rows.SET >> 20), "@targets@": summary(res).rstrip(), "@tables@": tables(res).rstrip(),
                        "@stability@": res.get("stability", "").rstrip()}.items():
         text = text.replace(key, value)
