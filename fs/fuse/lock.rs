@@ -23,7 +23,10 @@ use crate::{
     },
     Fuse,
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
 
 const F_RDLCK: u32 = 0;
 const F_WRLCK: u32 = 1;
@@ -32,19 +35,40 @@ const F_UNLCK: u32 = 2;
 const LAST: u64 = i64::MAX as u64;
 
 /// Turns owners into numbers that tell the server nothing of the kernel's addresses: XTEA with a key of the mount.
-pub(crate) struct Scramble([u32; 4]);
+pub(crate) struct Scramble {
+    key: [u32; 4],
+    // Many requests in a row are of one owner, and scrambling costs more than the rest of a request. The second word is the
+    // sum of owner and number, so that words of two owners, read while they change, are told from those of one.
+    last: [Atomic<u64>; 2],
+}
 
 impl Scramble {
     /// Makes a key.
     pub(crate) fn new() -> Self {
         let (a, b) = (crate::vfs::random(), crate::vfs::random());
-        Self([a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32])
+        Self {
+            key: [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32],
+            // The sum fits no owner.
+            last: [Atomic::new(0), Atomic::new(u64::MAX)],
+        }
     }
 
     /// The number of an owner.
     pub(crate) fn owner(&self, owner: Owner) -> LockOwner {
+        let [last, sum] = &self.last;
+        let number = last.load(Relaxed);
+        if sum.load(Relaxed).wrapping_sub(number) == owner.id() {
+            return LockOwner::new(number);
+        }
+        let number = self.number(owner);
+        last.store(number, Relaxed);
+        sum.store(number.wrapping_add(owner.id()), Relaxed);
+        LockOwner::new(number)
+    }
+
+    fn number(&self, owner: Owner) -> u64 {
         const DELTA: u32 = 0x9e37_79b9;
-        let [k0, k1, k2, k3] = self.0;
+        let [k0, k1, k2, k3] = self.key;
         let key = |sum: u32| match sum & 3 {
             0 => k0,
             1 => k1,
@@ -58,7 +82,7 @@ impl Scramble {
             sum = sum.wrapping_add(DELTA);
             high = high.wrapping_add(mix(low) ^ sum.wrapping_add(key(sum >> 11)));
         }
-        LockOwner::new(u64::from(high) << 32 | u64::from(low))
+        u64::from(high) << 32 | u64::from(low)
     }
 }
 
