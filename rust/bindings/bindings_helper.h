@@ -30,6 +30,7 @@
 
 /* Constants that bindgen cannot read from macros with casts. */
 static const unsigned int RUST_FUSE_TASK_KILLABLE = TASK_KILLABLE;
+static const unsigned int RUST_FUSE_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;
 static const unsigned int RUST_FUSE_TASK_NORMAL = TASK_NORMAL;
 static const unsigned long RUST_FUSE_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_FUSE_SB_ACTIVE = SB_ACTIVE;

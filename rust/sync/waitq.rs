@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues with killable waits. Waking is allowed in every context; waiting sleeps.
+//! Wait queues with waits that a signal ends. Waking is allowed in every context; waiting sleeps.
 //!
 //! There is no uninterruptible wait here on purpose: whatever a file system waits for may never come.
 //!
@@ -18,6 +18,9 @@ use kernel::{
 
 /// The timeout of a wait that has none, `MAX_SCHEDULE_TIMEOUT`.
 const FOREVER: c_long = c_long::MAX;
+
+/// The state of a task that only a fatal signal wakes.
+const KILLABLE: u32 = bindings::RUST_FUSE_TASK_KILLABLE;
 
 /// A `wait_queue_head`.
 #[pin_data]
@@ -65,14 +68,33 @@ impl WaitQueue {
     /// `EINTR` when a fatal signal arrived first.
     pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
         loop {
-            if let Some(r) = self.wait(FOREVER, &mut ready)? {
+            if let Some(r) = self.wait(KILLABLE, FOREVER, &mut ready)? {
+                return Ok(r);
+            }
+        }
+    }
+
+    /// As [`Self::wait_killable`], but every signal that the task does not ignore ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when a signal arrived first.
+    pub(crate) fn wait_interruptible<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
+        loop {
+            let state = bindings::RUST_FUSE_TASK_INTERRUPTIBLE;
+            if let Some(r) = self.wait(state, FOREVER, &mut ready)? {
                 return Ok(r);
             }
         }
     }
 
     /// Sleeps until `ready` gives a value, for `left` jiffies at most.
-    fn wait<R>(&self, mut left: c_long, mut ready: impl FnMut() -> Option<R>) -> Result<Option<R>> {
+    fn wait<R>(
+        &self,
+        state: u32,
+        mut left: c_long,
+        mut ready: impl FnMut() -> Option<R>,
+    ) -> Result<Option<R>> {
         if let Some(r) = ready() {
             return Ok(Some(r));
         }
@@ -85,17 +107,13 @@ impl WaitQueue {
         };
         loop {
             // SAFETY: Both are initialised; the entry is taken off the queue by the guard.
-            let killed = unsafe {
-                bindings::prepare_to_wait_event(
-                    self.head.get(),
-                    entry.get(),
-                    bindings::RUST_FUSE_TASK_KILLABLE as c_int,
-                )
+            let signal = unsafe {
+                bindings::prepare_to_wait_event(self.head.get(), entry.get(), state as c_int)
             };
             if let Some(r) = ready() {
                 return Ok(Some(r));
             }
-            if killed != 0 {
+            if signal != 0 {
                 return Err(EINTR);
             }
             if left == 0 {
@@ -116,7 +134,7 @@ impl WaitQueue {
         ms: Msecs,
         ready: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
-        self.wait(msecs_to_jiffies(ms) as c_long, ready)
+        self.wait(KILLABLE, msecs_to_jiffies(ms) as c_long, ready)
     }
 
     /// Wakes every waiter; each looks at its condition again.

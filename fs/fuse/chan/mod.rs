@@ -7,13 +7,14 @@
 //! No code of an operation runs at completion; replies are parsed by the sender in its own context, so a completion cannot
 //! wait for the server. What nobody waits for ([`call_background`]) is ended by the reaper, a work item.
 //!
-//! A sender that is killed leaves. Its request stays with the device until it is answered or the device is reset, and is
-//! then reaped: what the server did for it (a lookup reference, an open file) is undone.
+//! A sender that is killed leaves ([`interrupt`] has what it tells the server before). Its request stays with the device
+//! until it is answered or the device is reset, and is then reaped: what the server did for it (a lookup reference, an open file) is undone.
 //!
 //! Locks: [`Waiter`] has a short one that is taken in interrupt context, and [`Pool`] one that is not; both inside no
 //! other.
 
 pub(crate) mod forget;
+mod interrupt;
 pub(crate) mod op;
 mod pool;
 pub(crate) mod reap;
@@ -24,9 +25,9 @@ pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
 pub(crate) use request::{Flow, Payload, Request};
-use waiter::Waiter;
+use waiter::{Waiter, Woken};
 
-use crate::vfs::cred::Caller;
+use crate::{proto::ids::Unique, vfs::cred::Caller};
 use core::marker::PhantomData;
 use kernel::{prelude::*, str::CStr};
 
@@ -34,6 +35,12 @@ use kernel::{prelude::*, str::CStr};
 pub(crate) trait Transport: Send + Sync {
     /// Sends a request. Its waiter is told the end, in any case exactly once.
     fn submit(&self, request: KBox<Request>);
+
+    /// Takes a request back that was not handed to the server yet.
+    fn cancel(&self, unique: Unique) -> Option<KBox<Request>>;
+
+    /// Sends an INTERRUPT. When it comes back it is handed over by [`Request::interrupt_done`].
+    fn interrupt(&self, request: KBox<Request>);
 
     /// Queues a FORGET; it is sent when there is room, in batches.
     fn forget(&self, node: KBox<ForgetNode>);
@@ -143,9 +150,7 @@ pub(crate) fn call_with<O: Operation>(
         t.pool().give(request);
         return Err(Failed::known(e));
     }
-    let waiter = request.waiter();
-    t.submit(request);
-    let mut request = waiter.wait_killable().map_err(Failed::unknown)?;
+    let mut request = interrupt::send::<O>(t, request).map_err(|left| left.settle(t))?;
     let result = read_answer::<O>(t, &request);
     let payload = request.take_payload();
     t.pool().give(request);
@@ -242,14 +247,12 @@ pub(crate) fn call_owned<O: Operation<Reply = ()>>(
         }
     };
     request.set_owner(owner);
-    let waiter = request.waiter();
     if !wait {
-        waiter.abandon();
+        request.waiter().abandon();
         t.submit(request);
         return Ok(());
     }
-    t.submit(request);
-    let mut request = waiter.wait_killable().map_err(Failed::unknown)?;
+    let mut request = interrupt::send::<O>(t, request).map_err(|left| left.settle(t))?;
     let result = read_answer::<O>(t, &request).map(drop);
     if let Some(mut owner) = request.take_owner() {
         owner.answered(result.as_ref().copied());

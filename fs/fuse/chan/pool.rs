@@ -10,7 +10,7 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
+        atomic::{Atomic, AtomicFlag, Relaxed},
         SpinLock,
     },
 };
@@ -25,6 +25,8 @@ pub(crate) struct Pool {
     free: SpinLock<KVec<KBox<Request>>>,
     unique: Atomic<u64>,
     session: Atomic<u32>,
+    /// The server of this session has said that it does not know INTERRUPT.
+    deaf: AtomicFlag,
 }
 
 impl Pool {
@@ -34,6 +36,7 @@ impl Pool {
             free <- new_spinlock!(KVec::with_capacity(POOL, GFP_KERNEL)?, "fuse request pool"),
             unique: Atomic::new(0),
             session: Atomic::new(0),
+            deaf: AtomicFlag::new(false),
         })
     }
 
@@ -54,6 +57,7 @@ impl Pool {
             ended.ended(&mut request);
         }
         drop(request.take_payload());
+        drop(request.take_target());
         let refused = self.free.lock().push_within_capacity(request);
         drop(refused);
     }
@@ -61,6 +65,16 @@ impl Pool {
     /// The next id; bit 0 is for interrupts.
     pub(crate) fn next_unique(&self) -> Unique {
         Unique::new(self.unique.fetch_add(2, Relaxed).wrapping_add(2))
+    }
+
+    /// Whether an INTERRUPT is of no use.
+    pub(super) fn ignores_interrupts(&self) -> bool {
+        self.deaf.load(Relaxed)
+    }
+
+    /// Says that an INTERRUPT is of no use.
+    pub(super) fn ignore_interrupts(&self) {
+        self.deaf.store(true, Relaxed);
     }
 
     /// The present session.
@@ -71,5 +85,6 @@ impl Pool {
     /// Ends the session: answers to what was sent in it are nobody's business any more.
     pub(crate) fn end_session(&self) {
         self.session.fetch_add(1, Relaxed);
+        self.deaf.store(false, Relaxed);
     }
 }

@@ -8,6 +8,7 @@ use super::{Args, Ended, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
+        dir::InterruptIn,
         header::{InHeader, OutHeader},
         ids::{NodeId, Unique},
         opcode::Opcode,
@@ -83,6 +84,8 @@ pub(crate) struct Request {
     owner: Option<KBox<dyn Owner>>,
     /// Who is told the end, if nobody waits for it.
     ended: Option<KBox<dyn Ended>>,
+    /// Whom an INTERRUPT is for.
+    target: Option<Arc<Waiter>>,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -107,6 +110,7 @@ impl Request {
                 flow: Flow::None,
                 owner: None,
                 ended: None,
+                target: None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -188,6 +192,58 @@ impl Request {
         self.payload = Payload::None;
         self.flow = Flow::None;
         Ok(())
+    }
+
+    /// Makes an INTERRUPT of the request `unique`, for which `target` waits.
+    pub(super) fn interrupt(
+        pool: &Pool,
+        target: &Arc<Waiter>,
+        unique: Unique,
+    ) -> Result<KBox<Self>> {
+        let mut this = pool.take()?;
+        let arg = InterruptIn { unique };
+        let (id, none) = (unique.interrupt(), NodeId::default());
+        if let Err(e) = this.prepare_forget(Opcode::INTERRUPT, id, none, |args| args.put(&arg)) {
+            pool.give(this);
+            return Err(e);
+        }
+        this.output_len = HEADER_LEN;
+        this.target = Some(target.clone());
+        Ok(this)
+    }
+
+    /// What the server says to an INTERRUPT: nothing, when it has heard.
+    pub(super) fn interrupt_answer(&self) -> Result {
+        let used = self.outcome?;
+        if used == 0 {
+            return Ok(());
+        }
+        match self.parse_as::<()>(used, 0) {
+            Ok(Err(errno)) => Err(Error::from_errno(errno)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands an INTERRUPT that came back to who is interrupted. Gives it back when nobody waits any more.
+    pub(crate) fn interrupt_done(
+        mut interrupt: KBox<Self>,
+        outcome: Result<u32>,
+    ) -> Option<KBox<Self>> {
+        interrupt.outcome = outcome;
+        match interrupt.take_target() {
+            Some(target) => target.interrupted(interrupt),
+            None => Some(interrupt),
+        }
+    }
+
+    /// Takes whom an INTERRUPT is for.
+    pub(super) fn take_target(&mut self) -> Option<Arc<Waiter>> {
+        self.target.take()
+    }
+
+    /// The id that it is answered under.
+    pub(crate) fn unique(&self) -> Unique {
+        self.unique
     }
 
     /// What the request does.

@@ -7,7 +7,7 @@
 
 use super::Request;
 use crate::sync::{irqlock::new_irqlock, waitq::new_waitq, IrqLock, WaitQueue};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{prelude::*, sync::Arc, time::Msecs};
 
 /// Where a request stands, as its sender sees it.
 enum State {
@@ -27,7 +27,22 @@ pub(crate) struct Waiter {
     #[pin]
     queue: WaitQueue,
     #[pin]
-    state: IrqLock<State>,
+    state: IrqLock<Stand>,
+}
+
+/// What a waiter guards.
+struct Stand {
+    state: State,
+    /// An INTERRUPT of a request that has come back.
+    interrupt: Option<KBox<Request>>,
+}
+
+/// What a sender is woken for.
+pub(super) enum Woken {
+    /// The request came back.
+    Done(KBox<Request>),
+    /// An INTERRUPT came back, not necessarily one of this request.
+    Interrupt(KBox<Request>),
 }
 
 impl Waiter {
@@ -35,54 +50,106 @@ impl Waiter {
         Arc::pin_init(
             pin_init!(Self {
                 queue <- new_waitq!("fuse request"),
-                state <- new_irqlock!(State::Idle, "fuse request state"),
+                state <- new_irqlock!(
+                    Stand { state: State::Idle, interrupt: None },
+                    "fuse request state"
+                ),
             }),
             GFP_KERNEL,
         )
     }
 
     pub(super) fn start(&self) {
-        *self.state.lock() = State::InFlight;
+        let mut stand = self.state.lock();
+        stand.state = State::InFlight;
+        // Of an earlier request, perhaps.
+        let stale = stand.interrupt.take();
+        drop(stand);
+        drop(stale);
     }
 
     /// Says that nobody will wait.
     pub(super) fn abandon(&self) {
-        *self.state.lock() = State::Abandoned;
+        self.state.lock().state = State::Abandoned;
     }
 
     /// Takes the request if it came back.
     fn try_take(&self) -> Option<KBox<Request>> {
-        let mut state = self.state.lock();
-        match core::mem::replace(&mut *state, State::Idle) {
+        let mut stand = self.state.lock();
+        match core::mem::replace(&mut stand.state, State::Idle) {
             State::Done(request) => Some(request),
             other => {
-                *state = other;
+                stand.state = other;
                 None
             }
         }
     }
 
-    /// Waits for the request to come back; a fatal signal ends the wait with `EINTR` and abandons the request.
-    pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
-        self.queue.wait_killable(|| self.try_take()).or_else(|e| {
-            let mut state = self.state.lock();
-            match core::mem::replace(&mut *state, State::Abandoned) {
-                State::Done(request) => {
-                    *state = State::Idle;
-                    Ok(request)
-                }
-                _ => Err(e),
-            }
+    /// Takes what came back, the request first.
+    fn try_take_any(&self) -> Option<Woken> {
+        self.try_take().map(Woken::Done).or_else(|| {
+            let interrupt = self.state.lock().interrupt.take();
+            interrupt.map(Woken::Interrupt)
         })
     }
 
+    /// Leaves, unless the request has come back just now.
+    fn leave(&self, e: Error) -> Result<KBox<Request>> {
+        let mut stand = self.state.lock();
+        match core::mem::replace(&mut stand.state, State::Abandoned) {
+            State::Done(request) => {
+                stand.state = State::Idle;
+                Ok(request)
+            }
+            _ => Err(e),
+        }
+    }
+
+    /// Waits for the request to come back; a fatal signal ends the wait with `EINTR` and abandons the request.
+    pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
+        self.queue
+            .wait_killable(|| self.try_take())
+            .or_else(|e| self.leave(e))
+    }
+
+    /// As [`Self::wait_killable`], but ended by every signal, and the request is not abandoned.
+    pub(super) fn wait_interruptible(&self) -> Result<KBox<Request>> {
+        self.queue.wait_interruptible(|| self.try_take())
+    }
+
+    /// As [`Self::wait_killable`], but an INTERRUPT that comes back ends the wait as well.
+    pub(super) fn wait_interrupted(&self) -> Result<Woken> {
+        self.queue
+            .wait_killable(|| self.try_take_any())
+            .or_else(|e| self.leave(e).map(Woken::Done))
+    }
+
+    /// As [`Self::wait_killable`], for a limited time; `None` when it is over.
+    pub(super) fn wait_killable_for(&self, time: Msecs) -> Result<Option<KBox<Request>>> {
+        self.queue
+            .wait_killable_for(time, || self.try_take())
+            .or_else(|e| self.leave(e).map(Some))
+    }
+
     pub(super) fn complete(&self, request: KBox<Request>) -> Option<KBox<Request>> {
-        let mut state = self.state.lock();
-        if matches!(*state, State::Abandoned) {
+        let mut stand = self.state.lock();
+        if matches!(stand.state, State::Abandoned) {
             return Some(request);
         }
-        *state = State::Done(request);
-        drop(state);
+        stand.state = State::Done(request);
+        drop(stand);
+        self.queue.wake_all();
+        None
+    }
+
+    /// Hands over an INTERRUPT that came back. Gives it back when nobody waits for it.
+    pub(super) fn interrupted(&self, interrupt: KBox<Request>) -> Option<KBox<Request>> {
+        let mut stand = self.state.lock();
+        if !matches!(stand.state, State::InFlight) || stand.interrupt.is_some() {
+            return Some(interrupt);
+        }
+        stand.interrupt = Some(interrupt);
+        drop(stand);
         self.queue.wake_all();
         None
     }

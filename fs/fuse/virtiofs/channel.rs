@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests through the queues of one device: queue 0 for FORGET, the others for everything else.
+//! Requests through the queues of one device: queue 0 for FORGET and INTERRUPT, the others for everything else.
 //!
 //! A request goes to the queue of the CPU that sends it. When that queue is full it waits there, behind those that wait
 //! already; completions put waiting requests into the ring. A completion runs in the interrupt and does no more than hand
@@ -13,6 +13,7 @@ use super::Registry;
 use crate::{
     chan::{self, forget::ForgetList, reap, ForgetNode, Pool, Request, Transport},
     errno,
+    proto::{ids::Unique, opcode::Opcode},
     sync::{irqlock::new_irqlock, IrqLock},
     virtio::{device::Device, Handler, Layout, Queues, VirtQueue},
 };
@@ -59,6 +60,21 @@ impl Pending {
     fn push_front(&mut self, mut request: KBox<Request>) {
         request.next = self.front.take();
         self.front = Some(request);
+    }
+
+    /// Takes one out from wherever it waits.
+    fn remove(&mut self, unique: Unique) -> Option<KBox<Request>> {
+        let mut found = None;
+        let mut kept = Self::default();
+        while let Some(request) = self.pop_front() {
+            if request.unique() == unique {
+                found = Some(request);
+            } else {
+                kept.push_back(request);
+            }
+        }
+        (self.front, self.back) = (kept.front, kept.back);
+        found
     }
 
     fn pop_front(&mut self) -> Option<KBox<Request>> {
@@ -215,6 +231,15 @@ impl Channel {
         *orphans = Some(orphan);
     }
 
+    /// Hands over an INTERRUPT that came back. May run in an interrupt.
+    fn interrupt_done(&self, request: KBox<Request>, outcome: Result<u32>) {
+        if let Some(mut orphan) = Request::interrupt_done(request, outcome) {
+            let mut orphans = self.orphans.lock();
+            orphan.next = orphans.take();
+            *orphans = Some(orphan);
+        }
+    }
+
     /// Ends a request that was not queued. Process context, so what nobody waits for is settled here and now.
     fn refuse(&self, request: KBox<Request>, e: Error) {
         if let Some(orphan) = Request::complete(request, Err(e)) {
@@ -310,7 +335,11 @@ impl Handler for Channel {
         let mut ring = queue.lock();
         let mut count = 0;
         if queue.index() == 0 {
-            ring.drain_used(|mut request, _| {
+            ring.drain_used(|mut request, len| {
+                if request.opcode() == Opcode::INTERRUPT {
+                    this.interrupt_done(request, Ok(len));
+                    return;
+                }
                 request.next = done.take();
                 done = Some(request);
             });
@@ -320,6 +349,7 @@ impl Handler for Channel {
                 this.forget_sent(Some(request));
             }
             this.send_forgets();
+            Self::reap_later(this);
             return;
         }
         ring.drain_used(|request, len| {
@@ -373,6 +403,36 @@ impl Transport for Channel {
                     drop(ring);
                     self.refuse(request, submit_error(e));
                 }
+            }
+        }
+    }
+
+    fn cancel(&self, unique: Unique) -> Option<KBox<Request>> {
+        let queues = self.queues.as_ref()?;
+        queues
+            .iter()
+            .skip(1)
+            .find_map(|queue| queue.lock().state().remove(unique))
+    }
+
+    fn interrupt(&self, request: KBox<Request>) {
+        let Some(queue) = self.queues.as_ref().and_then(|q| q.first()) else {
+            self.interrupt_done(request, Err(errno::enotconn()));
+            return;
+        };
+        let mut ring = queue.lock();
+        match ring.add(request) {
+            Ok(()) => {
+                let kick = ring.kick_prepare();
+                drop(ring);
+                if kick {
+                    queue.notify();
+                }
+            }
+            Err((request, e)) => {
+                drop(ring);
+                let full = e == ENOSPC || e == ENOMEM;
+                self.interrupt_done(request, Err(if full { EAGAIN } else { e }));
             }
         }
     }

@@ -106,7 +106,7 @@ def boot(o, out, sock, kdir, shares, script, tests):
         for n, s in enumerate(shares):
             s.wait_ready()
             if o.server == "daxfsd":
-                machine.daxfs(n, s.tag, s.socket, s.queues, s.window)
+                machine.daxfs(n, s.tag, s.socket, s.queues, s.window, s.ring)
             else:
                 machine.virtiofs(n, s.tag, s.socket, s.queues)
         if machine.windows:

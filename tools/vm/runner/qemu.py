@@ -75,10 +75,10 @@ class Machine:
                       "-chardev", f"file,id=out,path={self.out}/guest.out",
                       "-device", "virtserialport,chardev=out,name=org.rust_fuse.out"]
 
-    def daxfs(self, n, tag, socket, queues, window):
+    def daxfs(self, n, tag, socket, queues, window, ring=1024):
         """A device served by daxfsd; its queues are hiprio and the request queues."""
         self.args += ["-chardev", f"socket,id=fs{n},path={socket}"]
-        options = f",id=vfs{n},chardev=fs{n},virtio-id={FS_ID},num_vqs={1 + queues},config_size={config_size()},vq_size=1024"
+        options = f",id=vfs{n},chardev=fs{n},virtio-id={FS_ID},num_vqs={1 + queues},config_size={config_size()},vq_size={ring}"
         base = self._device("vhost-user-test-device-pci", "vhost-user-test-device", options)
         if base is not None and window:
             self.windows[tag] = (f"vfs{n}", base, WINDOW_BASE + WINDOW_STEP * len(self.windows), window)

@@ -22,6 +22,7 @@ class Share:
         self.name = self.tag or "emptytag"
         self.window = parse_size(options.pop("window", "0"))
         self.queues = int(options.pop("queues", "1"))
+        self.ring = int(options.pop("ring", "1024"))
         self.place = options.pop("folder", self.name)
         self.options = options
         self.folder = self.process = self.log = None

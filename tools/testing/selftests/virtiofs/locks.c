@@ -355,6 +355,108 @@ TEST_F(locks, killed)
 	EXPECT_EQ(0, elsewhere(self->fd, F_SETLK, F_WRLCK, 0, 0));
 }
 
+#define NO_INTERRUPT "virtiofs of the C client sends no INTERRUPT"
+
+static void nothing(int sig)
+{
+}
+
+/* A process that waits for the lock, and whom SIGUSR1 interrupts. */
+static pid_t interruptible(int fd, int flags)
+{
+	struct sigaction act = { .sa_handler = nothing, .sa_flags = flags };
+	pid_t pid = fork();
+
+	if (!pid) {
+		sigaction(SIGUSR1, &act, NULL);
+		_exit(-lock(fd, F_SETLKW, F_WRLCK, 0, 0));
+	}
+	return pid;
+}
+
+/* Its exit status, if it ends soon; -1 if not. */
+static int ends(pid_t pid)
+{
+	int status, i;
+
+	for (i = 0; i < 250; i++, pause_ms(20))
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WEXITSTATUS(status);
+	return -1;
+}
+
+/* A signal ends the wait with EINTR, or has the call restarted, as its handler says. */
+TEST_F(locks, interrupted)
+{
+	pid_t pid;
+
+	if (!variant->remote)
+		SKIP(return, "for locks of the server");
+	if (module_is_c())
+		SKIP(return, "known difference: " NO_INTERRUPT);
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_WRLCK, 0, 0));
+	pid = interruptible(self->fd, 0);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 1));
+	kill(pid, SIGUSR1);
+	EXPECT_EQ(EINTR, ends(pid));
+	/* How often depends on who is faster: the server may hear of it before it has begun to wait. */
+	EXPECT_LE(1, counter(&self->fs, "INTERRUPT"));
+	EXPECT_EQ(1, counter(&self->fs, "SETLKW"));
+
+	pid = interruptible(self->fd, SA_RESTART);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 2));
+	kill(pid, SIGUSR1);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 3));
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_UNLCK, 0, 0));
+	EXPECT_EQ(0, ends(pid));
+	EXPECT_EQ(3, counter(&self->fs, "SETLKW"));
+}
+
+/* The server has not seen the request yet (EAGAIN): it is told again. It does not know INTERRUPT: it is never told again. */
+TEST_F(locks, interrupt_answers)
+{
+	long told;
+	pid_t pid;
+
+	if (!variant->remote)
+		SKIP(return, "for locks of the server");
+	if (module_is_c())
+		SKIP(return, "known difference: " NO_INTERRUPT);
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_WRLCK, 0, 0));
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault INTERRUPT 5 errno:-11"));
+	pid = interruptible(self->fd, 0);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 1));
+	kill(pid, SIGUSR1);
+	EXPECT_EQ(EINTR, ends(pid));
+	EXPECT_LE(6, counter(&self->fs, "INTERRUPT"));
+
+	/* One that comes when all is over does no harm. */
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault INTERRUPT 1 hang"));
+	pid = interruptible(self->fd, 0);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 2));
+	told = counter(&self->fs, "INTERRUPT");
+	kill(pid, SIGUSR1);
+	ASSERT_TRUE(asked(&self->fs, "INTERRUPT", told + 1));
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_UNLCK, 0, 0));
+	EXPECT_EQ(0, ends(pid));
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "release-hung"));
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_WRLCK, 0, 0));
+
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault INTERRUPT 1 errno:-38"));
+	told = counter(&self->fs, "INTERRUPT");
+	pid = interruptible(self->fd, 0);
+	ASSERT_TRUE(asked(&self->fs, "SETLKW", 3));
+	kill(pid, SIGUSR1);
+	ASSERT_TRUE(asked(&self->fs, "INTERRUPT", told + 1));
+	kill(pid, SIGUSR1);
+	pause_ms(200);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_UNLCK, 0, 0));
+	EXPECT_EQ(0, ends(pid));
+	EXPECT_EQ(told + 1, counter(&self->fs, "INTERRUPT"));
+}
+
 /* The server answers what cannot be, and errors. */
 TEST_F(locks, bad_answers)
 {
