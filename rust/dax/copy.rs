@@ -10,6 +10,7 @@
 use super::device::Window;
 use crate::{
     bindings,
+    errno::enotconn,
     vfs::{iter::Io, FileSystem},
 };
 use kernel::{
@@ -58,8 +59,8 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// `EFAULT` when not one byte could be copied because the user's memory is not present; `EIO` when the device is gone or
-    /// the place is not in the window.
+    /// `EFAULT` when not one byte could be copied because the user's memory is not present; `ENOTCONN` when the device is
+    /// gone.
     pub(crate) fn copy<T: FileSystem, const WRITE: bool>(
         &self,
         addr: u64,
@@ -82,8 +83,8 @@ impl Window {
                 core::ptr::null_mut(),
             )
         };
-        let room = usize::try_from(got).map_err(|_| EIO)? * PAGE_SIZE;
-        let n = len.min(room.checked_sub(offset).ok_or(EIO)?);
+        let room = usize::try_from(got).map_err(|_| enotconn())? * PAGE_SIZE;
+        let n = len.min(room.checked_sub(offset).ok_or(EINVAL)?);
         let _no_faults = NoFaults::new();
         // SAFETY: `n` bytes from there on are in the window, whose memory others may access as well, as they may any DAX
         // memory; the iterator is valid and of the right direction.

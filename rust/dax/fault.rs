@@ -33,6 +33,8 @@ pub(crate) struct Outcome(bindings::vm_fault_t);
 impl Outcome {
     /// The access gets `SIGBUS` (`EFAULT` inside a system call).
     pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
+    /// Not as a huge page: the same fault comes again for one page.
+    pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
     /// No memory.
     pub(crate) const OOM: Self = Self(bindings::vm_fault_reason_VM_FAULT_OOM);
 }
@@ -48,6 +50,11 @@ impl<T: Operations> Fault<'_, T> {
     pub(crate) fn touched(&self) -> u64 {
         // SAFETY: The fault is valid for the call.
         (unsafe { (*self.vmf).__bindgen_anon_1.pgoff } as u64) << PAGE_SHIFT
+    }
+
+    /// Whether more than one page is to be mapped.
+    pub(crate) fn is_huge(&self) -> bool {
+        self.order > 0
     }
 
     /// Whether the page is wanted for writing.

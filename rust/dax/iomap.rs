@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the bytes of a file are: the iomap operations of DAX, and reads and writes through them.
+//! Where the bytes of a file are: the iomap operations of DAX.
 //!
 //! C headers: [`include/linux/iomap.h`](srctree/include/linux/iomap.h), [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
 use super::device::Window;
 use crate::{
     bindings,
-    errno::enotconn,
-    vfs::{inode::Locked, iter, to_int, FileSystem, Inode},
+    vfs::{to_int, FileSystem, Inode},
 };
 use core::marker::PhantomData;
 use kernel::{prelude::*, sync::Arc};
@@ -105,33 +104,4 @@ impl<T: Operations> Wrap<T> {
             }),
         )
     }
-}
-
-/// Reads or writes the bytes that `io` names where [`Operations::extent`] says they are. The inode is locked, for writing
-/// if it is a write.
-///
-/// The user's memory is not faulted in: it may be a mapping of the same window, whose fault could need the very range that
-/// the caller keeps in place. See [`iter::Io::fault_in`].
-///
-/// # Errors
-///
-/// `EFAULT` when not one byte could be moved because the user's memory is not present; `EINVAL` for the lock of another
-/// inode or a file that is not reached by DAX; `ENOTCONN` when the window is gone; the rest as for the system call.
-pub(crate) fn transfer<T: Operations, const WRITE: bool>(
-    io: &mut iter::Io<'_, T, WRITE>,
-    locked: &Locked<'_, T>,
-) -> Result<usize> {
-    let inode = io.file().inode();
-    if !locked.is_of(inode) || !inode.is_dax() {
-        return Err(EINVAL);
-    }
-    // SAFETY: Both pointers are valid for the call, and the inode is locked. Page faults are off for this task meanwhile.
-    let moved = iter::from_len(unsafe {
-        bindings::rust_fuse_pagefault_disable();
-        let moved = bindings::dax_iomap_rw(io.iocb(), io.iter(), &Wrap::<T>::TABLE);
-        bindings::rust_fuse_pagefault_enable();
-        moved
-    });
-    // What the DAX core says of a device that was killed.
-    moved.map_err(|e| if e == ENXIO { enotconn() } else { e })
 }

@@ -41,10 +41,6 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         }
     }
 
-    pub(crate) fn iocb(&mut self) -> *mut bindings::kiocb {
-        self.iocb
-    }
-
     pub(crate) fn iter(&mut self) -> *mut bindings::iov_iter {
         self.iter
     }
@@ -90,18 +86,6 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
             }
         };
         missing < len
-    }
-
-    /// Runs `f` with no more than `max` bytes left to do, then gives the rest back.
-    pub(crate) fn limited<R>(&mut self, max: usize, f: impl FnOnce(&mut Self) -> R) -> R {
-        let whole = self.len();
-        // SAFETY: By the type invariant.
-        unsafe { bindings::rust_fuse_iov_iter_truncate(self.iter, max as u64) };
-        let cut = whole - self.len();
-        let r = f(self);
-        // SAFETY: As above; what was cut off follows what is left.
-        unsafe { bindings::rust_fuse_iov_iter_reexpand(self.iter, self.len() + cut) };
-        r
     }
 }
 

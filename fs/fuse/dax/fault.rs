@@ -17,7 +17,10 @@ use crate::{
     vfs::inode::fields,
     Fuse,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
+
+/// So many misses of a part not long ago mean that its visitors come back.
+const CAME_BACK: u8 = 2;
 
 impl Operations for Fuse {
     fn fault(inode: &Inode, mut fault: Fault<'_, Self>) -> Outcome {
@@ -34,6 +37,9 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     let dax = inode.sb().data().dax().ok_or(EIO)?;
     let pos = fault.touched();
     let want = Want::new(fault.write(), fault.file().writable());
+    if fault.is_huge() && dax.is_passing_visit(inode, pos) {
+        return Ok(Outcome::FALLBACK);
+    }
     loop {
         // Beyond the end of the file there is nothing to map; the fault itself says so.
         let _pin = if pos < inode.size() {
@@ -57,6 +63,18 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
             }
             Err(e) => return Err(e),
         }
+    }
+}
+
+impl Dax {
+    /// Whether a touch in the middle of a part that has no range, and was not wanted lately, meets a full window. The range
+    /// will soon be another's: one page of it is much less work to map and to take away again than all.
+    fn is_passing_visit(&self, inode: &Inode, pos: u64) -> bool {
+        let index = pos >> RANGE_SHIFT;
+        let full = self.ranges.lock().counts().free == 0;
+        full && pos & (RANGE_SIZE - 1) >= PAGE_SIZE as u64
+            && inode.data().ranges.get(index).is_none()
+            && self.heat.lock().note(inode.key(), index) < CAME_BACK
     }
 }
 

@@ -7,12 +7,12 @@
 //! more than data.
 
 use super::{
-    pin::{Pin, Want, Why},
+    pin::{Want, Why},
     ranges::{RANGE_SHIFT, RANGE_SIZE},
 };
 use crate::{
     attr,
-    dax_core::iomap::{self, Access, Extent},
+    dax_core::iomap::{Access, Extent, Operations},
     direct,
     inode::Inode,
     vfs::{
@@ -40,7 +40,6 @@ fn ranges_of(pos: u64, end: u64) -> u64 {
 /// Moves data range by range: by DAX where it can, else with `other`. The inode lock is held.
 fn each_range<const WRITE: bool>(
     io: &mut Io<'_, Fuse, WRITE>,
-    direct: impl Fn(&Pin<'_>, &mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
     other: impl Fn(&mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let file = io.file();
@@ -70,7 +69,8 @@ fn each_range<const WRITE: bool>(
                     if done == 0 && index > 0 && (at_start || want.ranges > 1) {
                         dax.pass_into(inode, index, &want);
                     }
-                    direct(&pin, io, n)
+                    pin.window()
+                        .copy(pin.addr() + (pos & (RANGE_SIZE - 1)), n, io)
                 }
                 Err(Why::NoRange) if !want.take_over && dax.is_worth_it(inode, index) => {
                     want.take_over = true;
@@ -102,11 +102,8 @@ fn each_range<const WRITE: bool>(
 
 /// Reads.
 pub(crate) fn read(io: &mut Read<'_, Fuse>) -> Result<usize> {
-    let inode = io.file().inode();
-    let lock = inode.lock_shared_killable()?;
-    let dax =
-        |_: &Pin<'_>, io: &mut Read<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, &lock));
-    each_range(io, dax, direct::read)
+    let _lock = io.file().inode().lock_shared_killable()?;
+    each_range(io, direct::read)
 }
 
 /// Overwrites with the inode lock shared, so that writers of one file run together: where nothing but data changes. [`None`]
@@ -115,12 +112,12 @@ pub(crate) fn overwrite(io: &mut Write<'_, Fuse>) -> Result<Option<usize>> {
     let inode = io.file().inode();
     let inside = |io: &Write<'_, Fuse>| {
         let end = io.pos().checked_add(io.len() as u64);
-        !io.append() && end.is_some_and(|end| end <= inode.size()) && has_no_privs(inode)
+        !io.append() && end.is_some_and(|end| end <= inode.size())
     };
-    if !inside(io) {
+    if !inside(io) || !has_no_privs(inode) {
         return Ok(None);
     }
-    let _lock = inode.lock_shared_killable()?;
+    let lock = inode.lock_shared_killable()?;
     // The size stands still from here on.
     if !inside(io) {
         return Ok(None);
@@ -128,28 +125,22 @@ pub(crate) fn overwrite(io: &mut Write<'_, Fuse>) -> Result<Option<usize>> {
     if io.checks()? == 0 {
         return Ok(Some(0));
     }
-    let dax = |pin: &Pin<'_>, io: &mut Write<'_, Fuse>, n| {
-        let addr = pin.addr() + (io.pos() & (RANGE_SIZE - 1));
-        pin.window().copy(addr, n, io)
-    };
-    let done = each_range(io, dax, direct::write);
-    // The host's times have changed without a request that would say so.
-    attr::expire(inode);
-    done.map(Some)
+    write(io, &lock).map(Some)
 }
 
-/// Overwrites what lies inside the file. The inode lock is held for writing.
+/// Overwrites what lies inside the file. The inode lock is held, and there are no privileges that the write would clear.
 pub(crate) fn write(io: &mut Write<'_, Fuse>, lock: &Locked<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
-    let dax =
-        |_: &Pin<'_>, io: &mut Write<'_, Fuse>, n| io.limited(n, |io| iomap::transfer(io, lock));
-    let done = each_range(io, dax, direct::write)?;
+    if !lock.is_of(inode) {
+        return Err(EINVAL);
+    }
+    let done = each_range(io, direct::write)?;
     // The host's times have changed without a request that would say so.
     attr::changed(inode, fields::DATA);
     Ok(done)
 }
 
-impl iomap::Operations for Fuse {
+impl Operations for Fuse {
     fn extent<'a>(inode: &'a Inode, pos: u64, len: u64, access: Access) -> Result<Extent<'a>> {
         let size = inode.size();
         if pos >= size {
