@@ -19,9 +19,6 @@ use crate::{
 };
 use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 
-/// So many misses of a part not long ago mean that its visitors come back.
-const CAME_BACK: u8 = 2;
-
 impl Operations for Fuse {
     fn fault(inode: &Inode, mut fault: Fault<'_, Self>) -> Outcome {
         match serve(inode, &mut fault) {
@@ -74,7 +71,7 @@ impl Dax {
         let full = self.ranges.lock().counts().free == 0;
         full && pos & (RANGE_SIZE - 1) >= PAGE_SIZE as u64
             && inode.data().ranges.get(index).is_none()
-            && self.heat.lock().note(inode.key(), index) < CAME_BACK
+            && !self.heat.lock().miss(inode.key(), index)
     }
 }
 

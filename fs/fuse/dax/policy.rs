@@ -65,11 +65,6 @@ impl<S: BorrowMut<[u8]>> Heat<S> {
 
     /// Notes that a part was wanted and had no range; says whether it is worth one now.
     pub fn miss(&mut self, inode: u64, index: u64) -> bool {
-        self.note(inode, index) >= HOT
-    }
-
-    /// Notes a miss; returns how many there were of the part not long ago, with this one.
-    pub fn note(&mut self, inode: u64, index: u64) -> u8 {
         self.noted += 1;
         let aged = self.noted >= self.half_life;
         let counters = self.counters.borrow_mut();
@@ -96,7 +91,7 @@ impl<S: BorrowMut<[u8]>> Heat<S> {
                 *counter = (*counter).max(next);
             }
         }
-        next
+        next >= HOT
     }
 
     /// Notes that a part got a range: it has to earn the next one anew.

@@ -15,7 +15,11 @@ use super::{
     ranges::{Owner, RangeId, Refused, Reserved, Unmapping, RANGE_SIZE},
     Dax, RECLAIMER,
 };
-use crate::{inode::Inode, vfs::SuperBlock, Fuse};
+use crate::{
+    inode::{Inode, InodeRef},
+    vfs::SuperBlock,
+    Fuse,
+};
 use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
 
 /// Victims that are looked at before a reclaim gives up for now.
@@ -25,6 +29,15 @@ const TRIES: usize = 8;
 const PARKED_SHARE: u32 = 16;
 /// But no more than these.
 const PARKED_MOST: u32 = 32;
+
+/// A range that was closed to be given to somebody else.
+struct Victim {
+    token: Unmapping,
+    /// Whose it was, if that is in memory.
+    inode: Option<InodeRef>,
+    /// Which part of it.
+    index: u64,
+}
 
 impl Dax {
     /// The window is full and a part of a file was missed: is it worth a range of something else? Otherwise the data goes by
@@ -61,14 +74,17 @@ impl Dax {
     }
 
     /// Closes the range that is used least.
-    fn close_victim(&self, sb: &SuperBlock<Fuse>) -> Option<Unmapping> {
+    fn close_victim(&self, sb: &SuperBlock<Fuse>) -> Option<Victim> {
         for _ in 0..TRIES {
             let (id, owner) = self.ranges.lock().pick_victim()?;
             // This waits for an inode that is leaving memory, so nothing is closed meanwhile.
             let inode = sb.find_inode(owner.inode);
-            let closed = self.close(inode.as_deref(), owner, id);
-            if closed.is_some() {
-                return closed;
+            if let Some(token) = self.close(inode.as_deref(), owner, id) {
+                return Some(Victim {
+                    token,
+                    inode,
+                    index: owner.index,
+                });
             }
         }
         None
@@ -90,10 +106,19 @@ impl Dax {
         }
         let parked = self.ranges.lock().reserve_parked(owner);
         let reserved = match parked {
-            Some(reserved) => reserved,
+            Some((reserved, id, was)) => {
+                if let Some(inode) = inode.sb().find_inode(was.inode) {
+                    inode.data().ranges.remove(was.index, id);
+                }
+                reserved
+            }
             None => {
-                let closed = self.close_victim(inode.sb()).ok_or(Why::NoRange)?;
-                let given = self.ranges.lock().hand_over(closed, owner, true);
+                let victim = self.close_victim(inode.sb()).ok_or(Why::NoRange)?;
+                let id = victim.token.id();
+                let given = self.ranges.lock().hand_over(victim.token, owner, true);
+                if let Some(inode) = &victim.inode {
+                    inode.data().ranges.remove(victim.index, id);
+                }
                 given.map_err(|_| Why::NoRange)?
             }
         };
@@ -158,10 +183,10 @@ impl WorkItem<RECLAIMER> for Dax {
         let target = this.parked_target();
         this.mounted.with(|sb| {
             while this.ranges.lock().counts().parked < target {
-                let Some(token) = this.close_victim(sb) else {
+                let Some(victim) = this.close_victim(sb) else {
                     break;
                 };
-                let parked = this.ranges.lock().park(token);
+                let parked = this.ranges.lock().park(victim.token);
                 if parked != Err(Refused::Tainted) {
                     this.stats.parked.add(1);
                 }

@@ -145,11 +145,14 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     }
 
     /// Takes the slot that was parked first for `owner`; [`None`] when there is none. It is to be mapped over.
-    pub fn reserve_parked(&mut self, owner: Owner) -> Option<Reserved> {
+    ///
+    /// Also returns what it was, which is stale now.
+    pub fn reserve_parked(&mut self, owner: Owner) -> Option<(Reserved, RangeId, Owner)> {
         let index = self.parked.first()?;
-        let generation = self.slots.borrow().get(index as usize)?.generation;
-        self.give_to(RangeId { index, generation }, owner, true)
-            .ok()
+        let slot = self.slots.borrow().get(index as usize)?;
+        let (was, generation) = (slot.owner, slot.generation);
+        let id = RangeId { index, generation };
+        Some((self.give_to(id, owner, true).ok()?, id, was))
     }
 
     /// Notes that nobody knows whether the host has removed the mapping: the slot is retired.

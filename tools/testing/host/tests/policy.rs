@@ -52,7 +52,10 @@ fn ours(trace: &[u64], window: usize) -> Outcome {
             return false;
         };
         let mapping = ranges.begin_map(reserved).unwrap();
-        map.insert(part, ranges.mapped(mapping, Mode::ReadWrite).unwrap());
+        map.insert(
+            part,
+            ranges.mapped(mapping, Mode::ReadWrite, false).unwrap(),
+        );
         true
     };
     for &part in trace {

@@ -113,10 +113,11 @@ impl World {
             }
             Action::ReserveParked => {
                 let owner = self.next_owner();
-                let reserved = self.ranges.reserve_parked(owner);
+                let taken = self.ranges.reserve_parked(owner);
                 let first = self.parked.first().copied();
-                assert_eq!(reserved.is_some(), first.is_some());
-                let reserved = reserved?;
+                assert_eq!(taken.as_ref().map(|(_, was, _)| *was), first);
+                let (reserved, was, whose) = taken?;
+                assert_eq!(self.current(was).map(|slot| slot.owner), Some(whose));
                 self.parked.remove(0);
                 assert_eq!(Some(reserved.offset()), first.map(|id| id.offset()));
                 self.gave(reserved, |is| matches!(is, Is::Parked(_)), owner, true);

@@ -201,7 +201,8 @@ fn parked_slots_are_mapped_over_in_order() {
     park(&mut ranges, ids[1]);
     let unmapping = ranges.begin_unmap(ids[0]).unwrap();
     ranges.park(unmapping).unwrap();
-    let reserved = ranges.reserve_parked(owner(2)).unwrap();
+    let (reserved, was, whose) = ranges.reserve_parked(owner(2)).unwrap();
+    assert_eq!((was, whose), (ids[1], owner(1)));
     assert_eq!(reserved.offset(), ids[1].offset());
     assert_eq!(ranges.get(ids[1], false), Err(Refused::Gone));
     let mapping = ranges.begin_map(reserved).unwrap();
