@@ -209,7 +209,7 @@ fn parked_slots_are_mapped_over_in_order() {
     let new = ranges.mapped(mapping, Mode::ReadOnly, false).unwrap();
     assert_eq!(ranges.owner(new), Ok(owner(2)));
     // What the host has there is removed when the slot is not needed, or mapping over it fails.
-    let reserved = ranges.reserve_parked(owner(3)).unwrap();
+    let (reserved, _, _) = ranges.reserve_parked(owner(3)).unwrap();
     let unmapping = ranges.release(reserved).unwrap().expect("a leftover");
     let reserved = ranges.hand_over(unmapping, owner(3), true).unwrap();
     let mapping = ranges.begin_map(reserved).unwrap();
@@ -252,7 +252,7 @@ fn mappings_ahead_are_told_apart() {
     }
     park(&mut ranges, ids[1]);
     assert_eq!(ranges.ahead(), Ahead { used: 1, wasted: 0 });
-    let _over = ranges.reserve_parked(owner(4)).unwrap();
+    let (_over, _, _) = ranges.reserve_parked(owner(4)).unwrap();
     for id in [ids[0], ids[2]] {
         let unmapping = ranges.begin_unmap(id).unwrap();
         ranges.unmapped(unmapping).unwrap();
