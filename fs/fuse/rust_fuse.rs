@@ -7,7 +7,7 @@
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
-//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`].
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`], [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
 //!    [`names`], [`readdir`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes),
@@ -34,6 +34,8 @@ mod shm;
 mod sync;
 #[path = "../../rust/sysfs.rs"]
 mod sysfs;
+#[path = "../../rust/trace.rs"]
+mod trace;
 #[path = "../../rust/vfs/mod.rs"]
 mod vfs;
 #[path = "../../rust/virtio/mod.rs"]

@@ -7,3 +7,4 @@
 #include "virtio.c"
 #include "sync.c"
 #include "spinlock.c"
+#include "trace.c"

@@ -15,6 +15,7 @@ use crate::{
     dax_core::iomap::{Access, Extent, Operations},
     direct,
     inode::Inode,
+    trace,
     vfs::{
         inode::{fields, Locked},
         iter::{Io, Read, Write},
@@ -78,6 +79,7 @@ fn each_range<const WRITE: bool>(
                 }
                 Err(Why::NoRange) => {
                     dax.stats().fallbacks.add(1);
+                    trace::dax_fallback(inode.key(), index);
                     want.take_over = false;
                     other(io, n)
                 }

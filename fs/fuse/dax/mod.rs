@@ -30,6 +30,7 @@ use crate::{
     conn::Flag,
     dax_core::device::Window,
     sync::{waitq::new_waitq, WaitQueue},
+    trace,
     vfs::{time::Moment, Mounted},
     virtiofs::Registry,
     Fuse,
@@ -107,7 +108,9 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.dax.waiting.fetch_sub(1, Release);
-        self.dax.stats.waited(self.since.elapsed_ms());
+        let ms = self.since.elapsed_ms();
+        self.dax.stats.waited(ms);
+        trace::dax_waited(ms);
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     inode::{Inode, InodeRef},
+    trace,
     vfs::SuperBlock,
     Fuse,
 };
@@ -35,8 +36,8 @@ struct Victim {
     token: Unmapping,
     /// Whose it was, if that is in memory.
     inode: Option<InodeRef>,
-    /// Which part of it.
-    index: u64,
+    /// What it was.
+    owner: Owner,
 }
 
 impl Dax {
@@ -83,7 +84,7 @@ impl Dax {
                 return Some(Victim {
                     token,
                     inode,
-                    index: owner.index,
+                    owner,
                 });
             }
         }
@@ -105,8 +106,10 @@ impl Dax {
             return Err(Why::NoRange);
         }
         let parked = self.ranges.lock().reserve_parked(owner);
+        let to = (owner.inode, owner.index);
         let reserved = match parked {
             Some((reserved, id, was)) => {
+                trace::dax_take_over(to, (was.inode, was.index));
                 if let Some(inode) = inode.sb().find_inode(was.inode) {
                     inode.data().ranges.remove(was.index, id);
                 }
@@ -114,10 +117,11 @@ impl Dax {
             }
             None => {
                 let victim = self.close_victim(inode.sb()).ok_or(Why::NoRange)?;
+                trace::dax_take_over(to, (victim.owner.inode, victim.owner.index));
                 let id = victim.token.id();
                 let given = self.ranges.lock().hand_over(victim.token, owner, true);
                 if let Some(inode) = &victim.inode {
-                    inode.data().ranges.remove(victim.index, id);
+                    inode.data().ranges.remove(victim.owner.index, id);
                 }
                 given.map_err(|_| Why::NoRange)?
             }

@@ -15,6 +15,7 @@ use crate::{
     chan::{self, Failed},
     ops::dax::{Removemapping, REMOVE_BATCH},
     proto::dax::RemovemappingOne,
+    trace,
     vfs::cred::Caller,
 };
 use kernel::{
@@ -115,6 +116,7 @@ impl chan::Owner for Removal {
         if core::mem::take(&mut self.sent) {
             self.dax.removals.fetch_sub(1, Full);
         }
+        trace::dax_remove_done(self.len as u32, result.map_err(|failed| failed.error));
         self.settle(result.is_ok());
         self.dax.clean_more();
     }

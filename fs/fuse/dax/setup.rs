@@ -22,6 +22,7 @@ use crate::{
         flags::SetupmappingFlags,
         ids::{Fh, NodeId},
     },
+    trace,
     vfs::cred::Caller,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -91,6 +92,8 @@ impl Setup {
 
 impl chan::Owner for Setup {
     fn answered(&mut self, result: Result<(), &Failed>) {
+        let count = self.steps.iter().flatten().count();
+        trace::dax_setup_done(count as u32, result.map_err(|failed| failed.error));
         let leftovers = self.settle(result);
         if result.is_ok() {
             self.dax.stats.setups.add(1);
@@ -290,6 +293,14 @@ impl Dax {
                 moffset: taken.first.offset(),
             },
         };
+        trace::dax_setup(&trace::Setup {
+            nodeid: inode.key(),
+            index,
+            count: taken.count as u32,
+            moffset: op.arg.moffset,
+            write: setup.mode == Mode::ReadWrite,
+            ahead: !wait,
+        });
         let who = Caller::current(inode.sb());
         let boxed = match KBox::<Setup>::new_uninit(GFP_KERNEL) {
             Ok(room) => room.write(setup),
