@@ -218,4 +218,74 @@ TEST(foreign_flags)
 	OURS(!foreign, "passthrough is offered where there is no /dev/fuse (G-24)");
 }
 
+/* While a file is synced, which may take its time, others read and write what is in the window. */
+TEST(fsync_keeps_nobody_out)
+{
+	struct fs fs = {};
+	char buf[8];
+	bool waited;
+	int fd, status;
+	pid_t pid;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	ASSERT_EQ(0, fs_mount(&fs, "dax", "dax=always"));
+	ASSERT_EQ(0, host_make(&fs, "f", 4 * PAGE, 1));
+	fd = open(at(&fs, "f"), O_RDWR);
+	ASSERT_EQ(8, pwrite(fd, "8 bytes", 8, 0));
+	ASSERT_EQ(0, device(&fs, NULL, 0, "delay FSYNC 2000"));
+	pid = fork();
+	if (!pid)
+		_exit(!!fsync(fd));
+	pause_ms(300);
+	EXPECT_EQ(8, pread(fd, buf, 8, 0));
+	EXPECT_EQ(8, pwrite(fd, buf, 8, PAGE));
+	waited = waitpid(pid, &status, WNOHANG) != 0;
+	if (!waited)
+		EXPECT_EQ(0, ended_by(pid, now_ms() + 10000));
+	device(&fs, NULL, 0, "delay all 0");
+	close(fd);
+	EXPECT_EQ(0, fs_umount(&fs));
+	OURS(!waited, "reads and writes wait for the end of fsync() (W-28)");
+}
+
+/* The device does not give a range back: it is out of use and counted, and the others go on. */
+TEST(failed_removal_is_counted)
+{
+	struct fs fs = {};
+	char buf[8];
+	long end;
+	int fd;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no device with a window");
+	if (module_is_c())
+		SKIP(return, "known difference: a line in the log, and the range is given out as if nothing had been (U-8)");
+	ASSERT_EQ(0, fs_mount(&fs, "dax", "dax=always"));
+	ASSERT_EQ(0, host_make(&fs, "f", 2 * RANGE, 1));
+	ASSERT_EQ(0, host_make(&fs, "g", 2 * RANGE, 2));
+	fd = open(at(&fs, "f"), O_RDONLY);
+	ASSERT_EQ(8, pread(fd, buf, 8, 0));
+	close(fd);
+	ASSERT_EQ(0, device(&fs, NULL, 0, "fault REMOVEMAPPING 1 errno:-5"));
+	ASSERT_EQ(0, unlink(at(&fs, "f")));
+	for (end = now_ms() + 5000; window_number("dax", "ranges_retired") != 1 && now_ms() < end;)
+		pause_ms(20);
+	EXPECT_EQ(1, window_number("dax", "ranges_retired"));
+	EXPECT_EQ(0, ranges_unaccounted("dax"));
+	device(&fs, NULL, 0, "faults clear");
+	fd = open(at(&fs, "g"), O_RDONLY);
+	EXPECT_EQ(8, pread(fd, buf, 8, RANGE));
+	EXPECT_EQ(-1, differs(buf, RANGE, 8, 2));
+	close(fd);
+	EXPECT_EQ(0, fs_umount(&fs));
+	EXPECT_EQ(0, counter(&fs, "live_maps"));
+	/* The next mount has all of them. */
+	ASSERT_EQ(0, fs_mount(&fs, "dax", "dax=always"));
+	EXPECT_EQ(0, window_number("dax", "ranges_retired"));
+	EXPECT_EQ(0, fs_umount(&fs));
+}
+
 TEST_HARNESS_MAIN
