@@ -96,11 +96,13 @@ def tests(top):
         text = path.read_text()
         if path.suffix == ".c":
             cases = re.findall(r"^TEST(?:_F|_F_TIMEOUT|_SIGNAL)?\((?:\w+, )?(\w+)", text, re.M)
+            # Macros of the file that make a case of their first argument.
+            cases += re.findall(r"^(?!FIXTURE|TEST)[A-Z_]+\((\w+)(?:, \w+)+\)$", text, re.M)
         elif path.suffix == ".rs":
             cases = re.findall(r"#\[test\]\s*fn (\w+)\(", text)
         else:
-            # check "NAME" ..., row OPCODE ..., and lists of "OPCODE call ...".
-            cases = re.findall(r'^[^#\n]*?\bcheck "([^"]+)"', text, re.M)
+            # check "NAME" ..., try "NAME" ..., row OPCODE ..., and lists of "OPCODE call ...".
+            cases = re.findall(r'^[^#\n]*?\b(?:check|try) "([^"]+)"', text, re.M)
             cases += re.findall(r"^row ([A-Z0-9_]+) ", text, re.M) + re.findall(r'"([A-Z0-9_]+) call ', text)
         # What has no cases is no test, but something that tests share.
         if cases:
