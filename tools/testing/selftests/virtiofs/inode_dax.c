@@ -140,7 +140,7 @@ TEST_F(inode_dax, flips_off)
 	flips(_metadata, &self->fs, false);
 }
 
-/* A mark that stays lets the inode stay: no LOOKUP by node, however often the attributes are asked for. */
+/* A mark that stays lets the inode stay, and what is mapped of it, however often the attributes are asked for. */
 TEST_F(inode_dax, stays)
 {
 	int fd = open(at(&self->fs, "mapped.dax"), O_RDONLY), i;
