@@ -1,21 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reading and writing past the page cache.
+//! Reading and writing past the page cache: calls with O_DIRECT, files that the server wants direct, and what DAX leaves.
 //!
-//! Locks: none for reading; the inode lock is held around a write.
+//! The server reads and writes the caller's own memory where a device can reach it; else it is copied. A call that need
+//! not be waited for (libaio, io_uring) sends all its requests at once and ends with the last answer. Locks: none for
+//! reading; the inode lock around a write, shared where the server allows that and nothing but data changes.
 
 use crate::{
     attr,
-    chan::{Flow, Payload},
+    chan::{self, Failed, Flow, Payload},
+    conn::Conn,
     file::fetch,
-    ops::file::Write,
-    proto::{file::WriteIn, flags::WriteFlags, ids::NodeId},
-    vfs::{iter, page::Pages},
+    inode::Inode,
+    ops::file::{Read, Write},
+    proto::{
+        file::{ReadIn, WriteIn},
+        flags::{FopenFlags, InitFlags, ReadFlags, WriteFlags},
+        ids::NodeId,
+    },
+    vfs::{
+        cred::Caller,
+        defer::Deferred,
+        iter::{self, Io},
+        page::Pages,
+    },
+    writeback,
+    xattr::S_ISUGID,
     Fuse,
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
 
-/// Reads past every cache into the user's memory.
+/// Reads up to `limit` bytes by pages of our own.
 pub(crate) fn read(io: &mut iter::Read<'_, Fuse>, limit: usize) -> Result<usize> {
     let max = io.file().inode().sb().data().negotiated().max_read;
     let mut done = 0;
@@ -51,7 +73,7 @@ pub(crate) fn read(io: &mut iter::Read<'_, Fuse>, limit: usize) -> Result<usize>
     Ok(done)
 }
 
-/// Writes up to `limit` bytes from the user's memory to the server. The inode lock is held for writing.
+/// Writes up to `limit` bytes by pages of our own. The inode lock is held for writing.
 pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, limit: usize) -> Result<usize> {
     let max = io.file().inode().sb().data().negotiated().max_write;
     let mut done = 0;
@@ -119,4 +141,305 @@ fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
     }
     io.set_pos(end);
     Ok(written)
+}
+
+/// `O_DSYNC` and what `O_SYNC` has besides.
+const O_SYNC: u32 = 0o4010000;
+
+/// A call whose requests are under way. It ends with the last of them.
+struct Call {
+    call: Arc<Deferred<Fuse>>,
+    write: bool,
+    pos: u64,
+    /// Bytes that were asked for.
+    asked: Atomic<u64>,
+    /// Where the first answer that was short ends.
+    end: Atomic<u64>,
+    /// The first error.
+    error: Atomic<i32>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let done = match self.error.load(Relaxed) {
+            0 => Ok(self.asked.load(Relaxed).min(self.end.load(Relaxed)) as usize),
+            e => Err(Error::from_errno(e)),
+        };
+        let inode = self.call.file().inode();
+        if self.write {
+            attr::expire(inode);
+            // What was read in meanwhile. This may be the reaper, so nothing is waited for.
+            inode.forget_pages(self.pos, done.unwrap_or(0) as u64);
+        }
+        self.call.set_result(done);
+    }
+}
+
+impl Call {
+    /// The answer for the `len` bytes at `offset` of the call: so many were moved.
+    fn answered(&self, offset: u64, len: usize, moved: Result<usize>) {
+        match moved {
+            Ok(n) if n < len => {
+                let end = offset + n as u64;
+                let mut known = self.end.load(Relaxed);
+                while end < known {
+                    match self.end.cmpxchg(known, end, Relaxed) {
+                        Ok(_) => break,
+                        Err(other) => known = other,
+                    }
+                }
+            }
+            Ok(_) => (),
+            Err(e) => {
+                let _ = self.error.cmpxchg(0, e.to_errno(), Relaxed);
+            }
+        }
+    }
+
+    /// Sends all that `io` asks for.
+    fn start<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>, deferred: &Arc<Deferred<Fuse>>) {
+        let pos = io.pos();
+        let call = Arc::new(
+            Self {
+                call: deferred.clone(),
+                write: WRITE,
+                pos,
+                asked: Atomic::new(0),
+                end: Atomic::new(u64::MAX),
+                error: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        );
+        let call = match call {
+            Ok(call) => call,
+            Err(e) => return deferred.set_result(Err(e.into())),
+        };
+        let max = limit::<WRITE>(io.file().inode());
+        while io.len() > 0 {
+            let asked = call.asked.load(Relaxed);
+            match io.user_pages(max, max / PAGE_SIZE, true) {
+                Ok(Some(pages)) => {
+                    let len = pages.len();
+                    call.asked.store(asked + len as u64, Relaxed);
+                    Self::send::<WRITE>(&call, asked, len, Payload::User(pages));
+                }
+                // The caller asks for the rest again.
+                _ if asked > 0 => break,
+                Ok(None) => {
+                    call.answered(0, 0, Err(EFAULT));
+                    break;
+                }
+                Err(e) => {
+                    call.answered(0, 0, Err(e));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn send<const WRITE: bool>(this: &Arc<Self>, offset: u64, len: usize, payload: Payload) {
+        let file = this.call.file();
+        let inode = file.inode();
+        let conn: &Conn = inode.sb().data();
+        let nodeid = NodeId::new(inode.key());
+        let (fh, offset_in_file) = (file.data().handle(), this.pos + offset);
+        let who = Caller::current(inode.sb());
+        let this = this.clone();
+        if WRITE {
+            let op = Write {
+                nodeid,
+                arg: WriteIn {
+                    fh,
+                    offset: offset_in_file,
+                    size: len as u32,
+                    write_flags: WriteFlags::LOCKOWNER,
+                    lock_owner: conn.current_owner(),
+                    flags: file.flags(),
+                    ..Default::default()
+                },
+            };
+            let flow = Flow::ToServer(len as u32);
+            chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
+                drop(p);
+                this.answered(offset, len, moved(r.map(|(out, _)| out.size as usize), len));
+            });
+        } else {
+            let op = Read::<false> {
+                nodeid,
+                arg: ReadIn {
+                    fh,
+                    offset: offset_in_file,
+                    size: len as u32,
+                    read_flags: ReadFlags::LOCKOWNER,
+                    lock_owner: conn.current_owner(),
+                    flags: file.flags(),
+                    ..Default::default()
+                },
+            };
+            let flow = Flow::FromServer(len as u32);
+            chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
+                if let Payload::User(pages) = p {
+                    pages.written();
+                }
+                this.answered(offset, len, moved(r.map(|((), got)| got), len));
+            });
+        }
+    }
+}
+
+/// How many of `len` bytes were moved.
+fn moved(result: Result<usize, Failed>, len: usize) -> Result<usize> {
+    match result {
+        Ok(n) if n <= len => Ok(n),
+        Ok(_) => Err(EIO),
+        Err(failed) => Err(failed.error),
+    }
+}
+
+/// Most bytes of a request.
+fn limit<const WRITE: bool>(inode: &Inode) -> usize {
+    let limits = inode.sb().data().negotiated();
+    if WRITE {
+        limits.max_write
+    } else {
+        limits.max_read
+    }
+}
+
+/// Reads or writes once by the caller's own memory, and says how much was to be moved. `None` when it has to be copied.
+fn once<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>) -> Result<Option<(usize, usize)>> {
+    let (file, pos) = (io.file(), io.pos());
+    let inode = file.inode();
+    let max = limit::<WRITE>(inode);
+    let Some(pages) = io.user_pages(max, (max / PAGE_SIZE).max(1), false)? else {
+        return Ok(None);
+    };
+    let len = pages.len();
+    let conn: &Conn = inode.sb().data();
+    let moved = if WRITE {
+        let op = Write {
+            nodeid: NodeId::new(inode.key()),
+            arg: WriteIn {
+                fh: file.data().handle(),
+                offset: pos,
+                size: len as u32,
+                write_flags: WriteFlags::LOCKOWNER,
+                lock_owner: conn.current_owner(),
+                flags: file.flags(),
+                ..Default::default()
+            },
+        };
+        let flow = Flow::ToServer(len as u32);
+        match conn.call_with(inode.sb(), &op, Payload::User(pages), flow) {
+            Ok((out, _, _)) if out.size as usize <= len => Ok(out.size as usize),
+            Ok(_) => Err(EIO),
+            Err(e) => Err(e),
+        }
+    } else {
+        let fh = file.data().handle();
+        fetch(inode, fh, file.flags(), pos, len, Payload::User(pages)).map(|(payload, got)| {
+            if let Payload::User(pages) = payload {
+                pages.written();
+            }
+            got
+        })
+    };
+    let done = moved.unwrap_or(0);
+    io.revert(len - done);
+    io.set_pos(pos + done as u64);
+    moved.map(|done| Some((done, len)))
+}
+
+/// A whole call, waited for.
+fn transfer<const WRITE: bool>(
+    io: &mut Io<'_, Fuse, WRITE>,
+    copied: impl Fn(&mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
+) -> Result<usize> {
+    let mut done = 0;
+    while io.len() > 0 {
+        let max = limit::<WRITE>(io.file().inode()).min(io.len());
+        let moved = match once(io) {
+            Ok(Some(moved)) => Ok(moved),
+            Ok(None) => copied(io, max).map(|n| (n, max)),
+            Err(e) => Err(e),
+        };
+        match moved {
+            Ok((n, wanted)) => {
+                done += n;
+                if n < wanted {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+/// A read call.
+pub(crate) fn read_call(io: &mut iter::Read<'_, Fuse>) -> Result<usize> {
+    if io.len() > 0 && !io.is_sync() && io.file().inode().sb().data().has(InitFlags::ASYNC_DIO) {
+        return io.defer(Call::start);
+    }
+    transfer(io, read)
+}
+
+/// Whether writers may run together: where nothing but data changes, and no page is cached.
+fn shares(io: &iter::Write<'_, Fuse>) -> bool {
+    let (file, inode) = (io.file(), io.file().inode());
+    let end = io.pos().checked_add(io.len() as u64);
+    // Io modes: a file that is open for the page cache would exclude this as well.
+    file.data()
+        .flags()
+        .contains(FopenFlags::PARALLEL_DIRECT_WRITES)
+        && !io.append()
+        && end.is_some_and(|end| end <= inode.size())
+        && inode.mode() & S_ISUGID == 0
+        && !inode.has_pages()
+}
+
+/// A write call.
+pub(crate) fn write_call(io: &mut iter::Write<'_, Fuse>) -> Result<usize> {
+    let inode = io.file().inode();
+    if shares(io) {
+        let _lock = inode.lock_shared_killable()?;
+        // The size stands still from here on.
+        if shares(io) {
+            // File capabilities are left to the server, which has asked for this.
+            return write_locked(io, false);
+        }
+    }
+    let _lock = inode.lock_killable()?;
+    write_locked(io, true)
+}
+
+/// A write call with the inode lock held: for writing, unless [`shares`].
+fn write_locked(io: &mut iter::Write<'_, Fuse>, exclusive: bool) -> Result<usize> {
+    let inode = io.file().inode();
+    let n = io.checks()?;
+    if n == 0 {
+        return Ok(0);
+    }
+    if exclusive {
+        io.remove_privs()?;
+    }
+    let (pos, end) = (io.pos(), io.pos().saturating_add(n as u64));
+    writeback::sync(inode, pos, end)?;
+    if inode.has_pages() {
+        let _ = inode.invalidate_pages(pos, n as u64);
+    }
+    let conn: &Conn = inode.sb().data();
+    let later = !io.is_sync() && conn.has(InitFlags::ASYNC_DIO);
+    if later && end <= inode.size() && io.sync_flags() & O_SYNC == 0 {
+        return io.defer(Call::start);
+    }
+    let done = transfer(io, write)?;
+    if done > 0 {
+        attr::extend(inode, pos + done as u64);
+        if inode.has_pages() {
+            let _ = inode.invalidate_pages(pos, done as u64);
+        }
+    }
+    Ok(done)
 }

@@ -54,7 +54,7 @@ pub(crate) fn fetch(
             ..Default::default()
         },
     };
-    if let Payload::Pages(_) = payload {
+    if let Payload::Pages(_) | Payload::User(_) = payload {
         // Not for the page cache, but for this process.
         op.arg.read_flags |= ReadFlags::LOCKOWNER;
         op.arg.lock_owner = inode.sb().data().current_owner();
@@ -158,7 +158,7 @@ impl crate::vfs::file::Operations for Fuse {
         let (file, inode) = (io.file(), io.file().inode());
         if is_direct(file, io.direct()) {
             writeback::sync(inode, io.pos(), io.pos().saturating_add(io.len() as u64))?;
-            return direct::read(io, usize::MAX);
+            return direct::read_call(io);
         }
         // The file may have grown meanwhile.
         if io.pos().saturating_add(io.len() as u64) > inode.size()
@@ -184,6 +184,12 @@ impl crate::vfs::file::Operations for Fuse {
                 return io.sync(n);
             }
         }
+        if is_direct(io.file(), io.direct()) {
+            return match direct::write_call(io) {
+                Ok(n) if n > 0 => io.sync(n),
+                other => other,
+            };
+        }
         let lock = inode.lock_killable()?;
         let n = io.checks()?;
         if n == 0 {
@@ -195,9 +201,6 @@ impl crate::vfs::file::Operations for Fuse {
             dax::io::write(io, &lock)
         } else if inode.is_dax() {
             // Size and data change together at the server.
-            direct::write(io, usize::MAX)
-        } else if is_direct(io.file(), io.direct()) {
-            writeback::sync(inode, io.pos(), end)?;
             direct::write(io, usize::MAX)
         } else {
             through::write(io)

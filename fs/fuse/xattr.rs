@@ -24,7 +24,7 @@ use kernel::{prelude::*, str::CStr};
 /// The attribute that holds file capabilities.
 const CAPS: &[u8] = b"security.capability";
 /// The bits of a mode that a write clears.
-const S_ISUGID: u32 = 0o6000;
+pub(crate) const S_ISUGID: u32 = 0o6000;
 /// Most bytes of a value or a list.
 const SIZE_MAX: usize = 65536;
 

@@ -399,6 +399,51 @@ RUST_FUSE_HELPER(int, fs_parameter_type, const struct fs_parameter *param)
 	return param->type;
 }
 
+RUST_FUSE_HELPER(bool, iov_iter_pins, const struct iov_iter *iter)
+{
+	return iov_iter_extract_will_pin(iter);
+}
+
+RUST_FUSE_HELPER(bool, iov_iter_is_bvec, const struct iov_iter *iter)
+{
+	return iov_iter_is_bvec(iter);
+}
+
+/* The memory of another device (a DAX window) is none for ours. */
+RUST_FUSE_HELPER(bool, page_reachable, const struct page *page)
+{
+	return !is_zone_device_page(page);
+}
+
+/*
+ * Gives back what iov_iter_extract_bvecs pinned. The folio of a file is made dirty under its lock, if that is free: who waits
+ * for it here may keep the one who has it from going on.
+ */
+RUST_FUSE_HELPER(void, unpin_bvec, const struct bio_vec *bv, bool dirty)
+{
+	struct folio *folio = page_folio(bv->bv_page);
+
+	if (dirty && !folio_test_dirty(folio)) {
+		if (folio_test_anon(folio)) {
+			folio_mark_dirty(folio);
+		} else if (folio_trylock(folio)) {
+			folio_mark_dirty(folio);
+			folio_unlock(folio);
+		}
+	}
+	unpin_user_folio(folio, DIV_ROUND_UP(bv->bv_offset % PAGE_SIZE + bv->bv_len, PAGE_SIZE));
+}
+
+RUST_FUSE_HELPER(bool, is_sync_kiocb, struct kiocb *iocb)
+{
+	return is_sync_kiocb(iocb);
+}
+
+RUST_FUSE_HELPER(void, iocb_complete, struct kiocb *iocb, long result)
+{
+	iocb->ki_complete(iocb, result);
+}
+
 RUST_FUSE_HELPER(unsigned int, iocb_sync_flags, const struct kiocb *iocb)
 {
 	return (iocb_is_dsync(iocb) ? O_DSYNC : 0) | (iocb->ki_flags & IOCB_SYNC ? O_SYNC : 0);

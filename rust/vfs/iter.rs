@@ -15,7 +15,7 @@ use kernel::prelude::*;
 ///
 /// Both pointers are valid for `'a`, used by nobody else, and the iterator's direction is that of the type.
 pub(crate) struct Io<'a, T: FileSystem, const WRITE: bool> {
-    iocb: *mut bindings::kiocb,
+    pub(in crate::vfs) iocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
     /// Bytes that were taken from the user and not given back since.
     taken: usize,
@@ -73,6 +73,19 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
     pub(crate) fn direct(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_DIRECT != 0 }
+    }
+
+    /// Counts bytes that were taken by other means.
+    pub(in crate::vfs) fn count_taken(&mut self, len: usize) {
+        self.taken += len;
+    }
+
+    /// Gives back the last `len` bytes that were taken, but no more than that.
+    pub(crate) fn revert(&mut self, len: usize) {
+        let len = len.min(self.taken);
+        self.taken -= len;
+        // SAFETY: By the type invariant; the iterator has moved by as much at least.
+        unsafe { bindings::iov_iter_revert(self.iter, len) };
     }
 
     /// Faults in the next `len` bytes of the user's memory, for a copy that must not fault. False when not one byte is there.
@@ -140,19 +153,6 @@ impl<T: FileSystem> Write<'_, T> {
         }
         self.taken += done;
         done
-    }
-
-    /// Counts bytes that were taken by other means.
-    pub(in crate::vfs) fn count_taken(&mut self, len: usize) {
-        self.taken += len;
-    }
-
-    /// Gives back the last `len` bytes that were taken, but no more than that.
-    pub(crate) fn revert(&mut self, len: usize) {
-        let len = len.min(self.taken);
-        self.taken -= len;
-        // SAFETY: By the type invariant; the iterator has moved by as much at least.
-        unsafe { bindings::iov_iter_revert(self.iter, len) };
     }
 
     /// The file's `O_*` flags, and those by which this write is to be durable at once.

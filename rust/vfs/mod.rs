@@ -12,6 +12,7 @@
 //! ([`inode::Locked`], [`inode::Invalidate`]).
 
 pub(crate) mod cred;
+pub(crate) mod defer;
 pub(crate) mod dentry;
 pub(crate) mod dir;
 pub(crate) mod file;
@@ -25,6 +26,7 @@ pub(crate) mod pagecache;
 pub(crate) mod super_block;
 pub(crate) mod supers;
 pub(crate) mod time;
+pub(crate) mod user_pages;
 pub(crate) mod xattr;
 
 pub(crate) use fs::{Common, FileSystem, Registration};

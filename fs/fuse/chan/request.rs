@@ -18,6 +18,7 @@ use crate::{
         cred::Caller,
         page::Pages,
         pagecache::{Filled, ReadParts, WriteParts},
+        user_pages::UserPages,
     },
     virtio::{Chain, SgBuilder},
     Fuse,
@@ -51,6 +52,8 @@ pub(crate) enum Payload {
     WriteBack(WriteParts<Fuse>),
     /// Parts of the page cache that a write was copied into.
     Filled(Filled),
+    /// The memory of the call itself.
+    User(UserPages),
     /// Bytes in one piece.
     Bytes(KVec<u8>),
 }
@@ -401,6 +404,7 @@ impl Chain for Request {
                 }
                 Payload::WriteBack(parts) => sg.readable_memory(parts, len)?,
                 Payload::Filled(parts) => sg.readable_memory(parts, len)?,
+                Payload::User(pages) => sg.readable_memory(pages, len)?,
                 _ => return Err(EINVAL),
             }
             return answer.map_or(Ok(()), |answer| sg.writable(answer));
@@ -419,6 +423,7 @@ impl Chain for Request {
                 .try_for_each(|chunk| sg.writable(chunk)),
             Payload::Bytes(bytes) => sg.writable(bytes.get_mut(..len).ok_or(EINVAL)?),
             Payload::Fill(parts) => sg.writable_memory(parts, len),
+            Payload::User(pages) => sg.writable_memory(pages, len),
             Payload::WriteBack(_) | Payload::Filled(_) | Payload::Exchange(..) => Err(EINVAL),
         }
     }

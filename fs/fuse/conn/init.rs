@@ -98,6 +98,7 @@ impl Conn {
             | InitFlags::AUTO_INVAL_DATA
             | InitFlags::DO_READDIRPLUS
             | InitFlags::READDIRPLUS_AUTO
+            | InitFlags::ASYNC_DIO
             | InitFlags::DIRECT_IO_ALLOW_MMAP
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT

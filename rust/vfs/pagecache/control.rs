@@ -25,6 +25,27 @@ impl<T: FileSystem> Inode<T> {
         to_result(unsafe { bindings::inode_newsize_ok(self.as_raw(), size) })
     }
 
+    /// Whether there are cached pages.
+    pub(crate) fn has_pages(&self) -> bool {
+        // SAFETY: The mapping is valid; the word is read whole.
+        unsafe { (&raw const (*self.mapping()).nrpages).read_volatile() != 0 }
+    }
+
+    /// Drops cached pages of `[start, start + len)` bytes that are clean, unused and unlocked. Does not wait.
+    pub(crate) fn forget_pages(&self, start: u64, len: u64) {
+        let last = start.saturating_add(len.saturating_sub(1)) >> PAGE_SHIFT;
+        if len > 0 && self.has_pages() {
+            // SAFETY: The mapping is valid.
+            unsafe {
+                bindings::invalidate_mapping_pages(
+                    self.mapping(),
+                    (start >> PAGE_SHIFT) as usize,
+                    last as usize,
+                )
+            };
+        }
+    }
+
     /// Whether there are pages that are dirty or being written back.
     pub(crate) fn has_dirty_pages(&self) -> bool {
         // SAFETY: The mapping is valid.

@@ -30,7 +30,8 @@ dax-files all|none|PATTERN   which files get FUSE_ATTR_DAX from now on
 cache never|auto|always      how much the client may cache; best between mounts, as the next two
 enable none|FLAG,...         INIT flags to offer beyond the usual from the next mount on
 disable none|FLAG,...        INIT flags to hold back from the next mount on
-defaults                     cache, enable and disable as on the command line
+fopen none|FLAG,...          more flags for regular files that are opened from now on
+defaults                     all of this as on the command line
 help                         this
 ";
 
@@ -163,6 +164,17 @@ impl Control {
             ["disable", names] => {
                 let disable = flags(names)?;
                 self.server.configure(|config| config.disable = disable);
+            }
+            ["fopen", names] => {
+                let fopen =
+                    names
+                        .split(',')
+                        .filter(|name| *name != "none")
+                        .try_fold(0, |all, name| {
+                            let flag = proto::fopen_flag_by_name(name);
+                            Ok::<_, String>(all | flag.ok_or(format!("no flag {name:?}"))?)
+                        })?;
+                self.server.configure(|config| config.fopen = fopen);
             }
             ["defaults"] => self.server.configure_defaults(),
             ["help"] => out.push_str(HELP),

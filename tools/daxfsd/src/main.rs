@@ -134,6 +134,7 @@ fn serve(args: &Args) -> Result<()> {
         cache: args.cache,
         enable: args.enable.iter().fold(0, |a, f| a | f),
         disable: args.disable.iter().fold(0, |a, f| a | f),
+        fopen: 0,
         map_alignment: args.map_alignment,
     };
     let server = fs::Server::new(

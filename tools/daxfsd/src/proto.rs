@@ -25,6 +25,19 @@ pub const FATTR_KILL_SUIDGID: u32 = 1 << 11;
 pub const FOPEN_DIRECT_IO: u32 = 1 << 0;
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 pub const FOPEN_CACHE_DIR: u32 = 1 << 3;
+pub const FOPEN_NOFLUSH: u32 = 1 << 5;
+pub const FOPEN_PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
+
+/// A flag of an open file by its name.
+pub fn fopen_flag_by_name(name: &str) -> Option<u32> {
+    match name {
+        "DIRECT_IO" => Some(FOPEN_DIRECT_IO),
+        "KEEP_CACHE" => Some(FOPEN_KEEP_CACHE),
+        "NOFLUSH" => Some(FOPEN_NOFLUSH),
+        "PARALLEL_DIRECT_WRITES" => Some(FOPEN_PARALLEL_DIRECT_WRITES),
+        _ => None,
+    }
+}
 
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const WRITE_CACHE: u32 = 1 << 0;

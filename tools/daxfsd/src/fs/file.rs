@@ -23,11 +23,13 @@ impl Server {
     }
 
     pub(super) fn open_reply_flags(&self) -> u32 {
-        match self.config().cache {
+        let config = self.config();
+        let usual = match config.cache {
             Cache::Never => proto::FOPEN_DIRECT_IO,
             Cache::Auto => 0,
             Cache::Always => proto::FOPEN_KEEP_CACHE,
-        }
+        };
+        usual | config.fopen
     }
 
     /// Opens a regular file for the client.

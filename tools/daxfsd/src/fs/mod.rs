@@ -65,6 +65,8 @@ pub struct Config {
     /// INIT flags to offer beyond the usual, and to hold back.
     pub enable: u64,
     pub disable: u64,
+    /// More flags for regular files that are opened.
+    pub fopen: u32,
     /// log2 of the alignment of DAX mappings.
     pub map_alignment: u16,
 }

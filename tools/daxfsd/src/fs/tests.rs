@@ -35,6 +35,7 @@ impl Rig {
             cache: Cache::Auto,
             enable: 0,
             disable: 0,
+            fopen: 0,
             map_alignment: 12,
         };
         let share = dir.path().join("share");
