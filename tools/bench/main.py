@@ -45,7 +45,7 @@ class Progress:
         mine.append(step)
         if step.error:
             say(f"{step.row.name}, {step.module}, {step.n} operations: {step.error}")
-        if len(mine) < self.per_row:
+        if len(mine) < self.per_row(step.row):
             return
         costs = {m: report.cost(mine, m) for m in rows.MODULES}
         text = ", ".join(f"{m} {c['kernel']:,.0f} instructions, {c['trips']:.3f} round trips" for m, c in costs.items() if c)
@@ -61,9 +61,13 @@ def measure(o, out, wanted, repeat, keep=None):
     modules = o.modules.split(",")
     lengths = (1, 2)
     # What is compared is measured one after the other.
-    steps = [guest.Step(r, m, r.n * k) for r in wanted for _ in range(repeat) for m in modules for k in lengths]
+    def often(row):
+        # Where an operation is cheap, a disturbance weighs most.
+        return repeat + (keep is not None and row.setting.name == "fit")
+
+    steps = [guest.Step(r, m, r.n * k) for r in wanted for _ in range(often(r)) for m in modules for k in lengths]
     guest.say(f"{len(wanted)} rows, {len(steps)} measurements, about {len(steps) * 0.8 / 60 + 0.3:.0f} min; logs in {os.path.relpath(out, TOP)}")
-    progress = Progress(len(steps), repeat * len(modules) * len(lengths))
+    progress = Progress(len(steps), lambda row: often(row) * len(modules) * len(lengths))
     complete = []
 
     def done(step):
@@ -108,7 +112,8 @@ def main():
     else:
         start = time.monotonic()
         wanted = rows.chosen(o.rows or (rows.QUICK if o.quick else None))
-        steps = measure(o, out, wanted, 1 if o.profile else o.repeat * o.spread, out / "part.json")
+        steps = measure(o, out, wanted, 1 if o.profile else o.repeat * o.spread,
+                        None if o.profile or o.spread > 1 else out / "part.json")
         if o.profile:
             import spent
             spent.show(steps, Path(os.environ["RUST_FUSE_KDIR"]))
