@@ -27,6 +27,10 @@ codes! {
     eopnotsupp = EOPNOTSUPP;
     /// No locks available.
     enolck = ENOLCK;
+    /// The connection was aborted.
+    econnaborted = ECONNABORTED;
+    /// The connection was refused.
+    econnrefused = ECONNREFUSED;
     /// Transport endpoint is not connected.
     enotconn = ENOTCONN;
 }

@@ -10,6 +10,7 @@
 //! Neither of the two short ones is held while the server is asked.
 
 use crate::{
+    access,
     conn::Conn,
     inode::{wants_dax, Inode},
     ops::attr::Setattr,
@@ -20,7 +21,7 @@ use crate::{
     },
     stat,
     vfs::{
-        inode::{fields, Attributes, Change},
+        inode::{fields, Attributes, Change, Mask, Verdict},
         time::Moment,
     },
     Fuse,
@@ -313,6 +314,17 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
 impl crate::vfs::inode::Operations for Fuse {
     fn refresh(inode: &Inode, wanted: u32, force: bool, may_block: bool) -> Result<bool> {
         stat::refresh(inode, None, wanted, force, may_block)
+    }
+
+    fn permission(inode: &Inode, mask: Mask) -> Result<Verdict> {
+        access::permission(inode, mask)
+    }
+
+    fn allowed(inode: &Inode) -> (bool, bool) {
+        (
+            access::allowed(inode.sb()),
+            access::by_mode(inode.sb().data()),
+        )
     }
 
     fn setattr(inode: &Inode, change: &Change<'_, Self>) -> Result {

@@ -172,7 +172,7 @@ impl crate::vfs::file::DirOperations for Fuse {
     fn release_dir(inode: &Inode, flags: u32, data: KBox<FileData>) {
         if let Some(fh) = data.fh() {
             let op = Release::<true>::new(NodeId::new(inode.key()), fh, flags);
-            let _ = inode.sb().data().call(inode.sb(), &op);
+            inode.sb().data().close(inode.sb(), &op);
         }
     }
 

@@ -119,7 +119,7 @@ impl crate::vfs::file::Operations for Fuse {
                 nodeid: NodeId::new(inode.key()),
                 arg,
             };
-            let _ = inode.sb().data().call(inode.sb(), &op);
+            inode.sb().data().close(inode.sb(), &op);
         } else {
             WriteBack::prune(inode);
         }

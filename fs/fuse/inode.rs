@@ -277,11 +277,11 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 }
 
 /// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
+pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32) -> Result<InodeRef> {
     match sb.get_inode(NodeId::ROOT.get())? {
         Got::New(new) => {
             let attr = Attr {
-                mode: S_IFDIR,
+                mode,
                 nlink: 2,
                 ..Default::default()
             };

@@ -2,17 +2,18 @@
 
 //! A FUSE and virtiofs client.
 //!
-//! The module registers the file system `virtiofs` and a virtio driver for file system devices. Three layers, each using
-//! only what stands before it:
+//! The module registers the file systems `virtiofs` and `fuse`, a virtio driver for file system devices, and `/dev/fuse`.
+//! Three layers, each using only what stands before it:
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
-//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`sysfs`], [`sync`], [`trace`].
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`sync`],
+//!    [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
 //!    [`names`], [`readdir`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes),
 //!    [`handle`], [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
-//!    mounts).
+//!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
@@ -24,6 +25,8 @@ use kernel::{prelude::*, sync::Arc};
 
 #[path = "../../rust/bindings/mod.rs"]
 mod bindings;
+#[path = "../../rust/chardev.rs"]
+mod chardev;
 #[path = "../../rust/dax/mod.rs"]
 mod dax_core;
 #[path = "../../rust/errno.rs"]
@@ -42,6 +45,8 @@ mod vfs;
 mod virtio;
 
 #[deny(unsafe_code)]
+mod access;
+#[deny(unsafe_code)]
 mod attr;
 #[deny(unsafe_code)]
 mod cache;
@@ -51,6 +56,8 @@ mod chan;
 mod conn;
 #[deny(unsafe_code)]
 pub mod dax;
+#[deny(unsafe_code)]
+mod dev;
 #[deny(unsafe_code)]
 mod dir;
 #[deny(unsafe_code)]
@@ -94,7 +101,7 @@ module! {
     authors: ["The rust_fuse developers"],
     description: "FUSE and virtiofs client",
     license: "GPL",
-    alias: ["fs-virtiofs", "virtio:d0000001Av*"],
+    alias: ["fs-fuse", "char-major-10-229", "devname:fuse", "fs-virtiofs", "virtio:d0000001Av*"],
 }
 
 /// The file system: what super blocks, inodes and files of every mount are typed by, however it reaches its server.
@@ -104,10 +111,13 @@ pub(crate) struct Fuse;
 #[pin_data]
 struct RustFuse {
     #[pin]
+    fuse: vfs::Registration<dev::mount::FuseType>,
+    #[pin]
     virtiofs: vfs::Registration<virtiofs::mount::VirtioFs>,
     #[pin]
     driver: virtio::Registration<virtiofs::driver::VirtioFs>,
     registry: virtiofs::registry::Owner,
+    devices: Arc<dev::mount::Devices>,
     common: Arc<vfs::Common<Fuse>>,
 }
 
@@ -115,6 +125,8 @@ impl kernel::InPlaceModule for RustFuse {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             common: vfs::Common::new()?,
+            devices: Arc::pin_init(chardev::Registration::new(module), GFP_KERNEL)?,
+            fuse <- vfs::Registration::new(module, common.clone(), devices.clone()),
             registry: virtiofs::registry::Owner::new()?,
             virtiofs <- vfs::Registration::new(
                 module,

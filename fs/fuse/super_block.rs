@@ -5,9 +5,10 @@
 //! Takes no locks.
 
 use crate::{
-    chan::Transport,
+    access::{self, Access, Allow},
+    chan::{self, Operation, Transport},
     conn::{tolerate_missing, Conn},
-    dir, errno,
+    dev, dir, errno,
     handle::FileData,
     inode::{self, Inode, InodeData},
     ops::{
@@ -19,7 +20,7 @@ use crate::{
         cred::Caller,
         dentry::{Cached, Confirm},
         super_block::{OptionWriter, StatFs, XattrHandlers},
-        FileSystem, Mounted,
+        FileSystem, Mounted, SuperBlock,
     },
     virtiofs, Fuse,
 };
@@ -31,12 +32,16 @@ pub(crate) struct Mount {
     conn: Conn,
     origin: Origin,
     mounted: Arc<Mounted<Fuse>>,
+    /// Who may use it; everybody of whom a virtiofs server is told may.
+    access: Option<Access>,
 }
 
 /// What was mounted.
 pub(crate) enum Origin {
     /// A virtiofs device.
     Virtiofs(virtiofs::mount::Device),
+    /// A server behind `/dev/fuse`.
+    Dev(dev::mount::Served),
 }
 
 impl Mount {
@@ -45,18 +50,34 @@ impl Mount {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(conn: Conn, origin: Origin) -> Result<Self> {
+    pub(crate) fn new(conn: Conn, origin: Origin, access: Option<Access>) -> Result<Self> {
         let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
         Ok(Self {
             conn,
             origin,
             mounted,
+            access,
         })
     }
 
     /// What lends the super block to work in the background.
     pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
         &self.mounted
+    }
+
+    /// Tells the server that a file is closed. A server that is a process may be the one that closes it, so nobody waits for
+    /// such a server.
+    pub(crate) fn close<O: Operation<Reply = ()>>(&self, sb: &SuperBlock<Fuse>, op: &O) {
+        let waits = matches!(self.origin, Origin::Virtiofs(_));
+        let t = &**self.transport();
+        if waits || chan::send_detached(t, Caller::current(sb), op).is_err() {
+            let _ = self.call(sb, op);
+        }
+    }
+
+    /// Who may use it.
+    pub(crate) fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
     }
 
     /// What was mounted.
@@ -89,7 +110,20 @@ impl FileSystem for Fuse {
         if let Some(dax) = data.conn.dax() {
             dax.finish();
         }
-        data.conn.end();
+        match &data.origin {
+            Origin::Virtiofs(_) => data.conn.end(),
+            Origin::Dev(served) => {
+                served.abort();
+                data.conn.stop();
+                data.conn.transport().pool().end_session();
+            }
+        }
+    }
+
+    fn abort(data: &Mount) {
+        if let Origin::Dev(served) = &data.origin {
+            served.abort();
+        }
     }
 
     fn new_inode() -> impl PinInit<InodeData, Error> {
@@ -133,6 +167,9 @@ impl FileSystem for Fuse {
     }
 
     fn statfs(root: &Inode, st: &mut StatFs) -> Result {
+        if !access::allowed(root.sb()) {
+            return Ok(());
+        }
         let out = root.sb().data().call(
             root.sb(),
             &Statfs {
@@ -152,7 +189,21 @@ impl FileSystem for Fuse {
         Ok(())
     }
 
-    fn show_options(data: &Mount, out: &mut OptionWriter<'_>) -> Result {
+    fn show_options(sb: &SuperBlock<Self>, out: &mut OptionWriter<'_>) -> Result {
+        let data = sb.data();
+        if let Some(access) = &data.access {
+            let (user, group) = sb.ids(access.user, access.group);
+            write!(out, ",user_id={user},group_id={group}").map_err(|_| EINVAL)?;
+            if access.default_permissions {
+                write!(out, ",default_permissions").map_err(|_| EINVAL)?;
+            }
+            if access.allow == Allow::Namespace {
+                write!(out, ",allow_other").map_err(|_| EINVAL)?;
+            }
+            if let Some(max) = access.max_read {
+                write!(out, ",max_read={max}").map_err(|_| EINVAL)?;
+            }
+        }
         if let Some(mode) = data.conn.dax_mode().name() {
             write!(out, ",dax={mode}").map_err(|_| EINVAL)?;
         }

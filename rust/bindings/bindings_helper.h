@@ -12,9 +12,11 @@
 #include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/huge_mm.h>
+#include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>

@@ -3,6 +3,7 @@
 
 #include "vfs.c"
 #include "lock.c"
+#include "chardev.c"
 #include "dax.c"
 #include "virtio.c"
 #include "sync.c"

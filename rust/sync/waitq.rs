@@ -44,12 +44,16 @@ struct Entry<'a> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        // SAFETY: Both were initialised by `wait` and outlive this guard.
+        // SAFETY: Both were initialised by `wait_as` and outlive this guard.
         unsafe { bindings::finish_wait(self.queue.head.get(), self.entry.get()) };
     }
 }
 
 impl WaitQueue {
+    pub(crate) fn as_raw(&self) -> *mut bindings::wait_queue_head {
+        self.head.get()
+    }
+
     /// Makes a wait queue; use [`new_waitq!`].
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -88,10 +92,34 @@ impl WaitQueue {
         }
     }
 
+    /// As [`Self::wait_interruptible`], but waiters of this kind are woken one at a time: one that leaves with a value must wake
+    /// the next if there is more.
+    pub(crate) fn wait_one<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
+        loop {
+            let state = bindings::RUST_FUSE_TASK_INTERRUPTIBLE;
+            let flags = bindings::WQ_FLAG_EXCLUSIVE;
+            let r = self.wait_as(state, flags, FOREVER, &mut ready);
+            if let Some(r) = r.map_err(|_| ERESTARTSYS)? {
+                return Ok(r);
+            }
+        }
+    }
+
     /// Sleeps until `ready` gives a value, for `left` jiffies at most.
     fn wait<R>(
         &self,
         state: u32,
+        left: c_long,
+        ready: impl FnMut() -> Option<R>,
+    ) -> Result<Option<R>> {
+        self.wait_as(state, 0, left, ready)
+    }
+
+    /// As [`Self::wait`], on the queue with `flags`.
+    fn wait_as<R>(
+        &self,
+        state: u32,
+        flags: u32,
         mut left: c_long,
         mut ready: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
@@ -100,7 +128,7 @@ impl WaitQueue {
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is valid for writes and stays in place until `guard` takes it off the queue.
-        unsafe { bindings::init_wait_entry(entry.get(), 0) };
+        unsafe { bindings::init_wait_entry(entry.get(), flags as c_int) };
         let _guard = Entry {
             queue: self,
             entry: &entry,
@@ -135,6 +163,19 @@ impl WaitQueue {
         ready: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
         self.wait(KILLABLE, msecs_to_jiffies(ms) as c_long, ready)
+    }
+
+    /// Wakes every waiter, but of those that are woken one at a time only one.
+    pub(crate) fn wake_one(&self) {
+        // SAFETY: The head is initialised.
+        unsafe {
+            bindings::__wake_up(
+                self.head.get(),
+                bindings::RUST_FUSE_TASK_NORMAL,
+                1,
+                core::ptr::null_mut(),
+            )
+        };
     }
 
     /// Wakes every waiter; each looks at its condition again.

@@ -36,3 +36,43 @@ impl Caller {
         u32::from(unsafe { bindings::rust_fuse_current_umask() })
     }
 }
+
+/// A user, as the kernel numbers them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kuid(pub(super) u32);
+
+/// A group, as the kernel numbers them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kgid(pub(super) u32);
+
+/// Whether all ids of the current task are these: whoever is that user can do everything to such a task already.
+pub(crate) fn current_is_all(user: Kuid, group: Kgid) -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_current_is_all(user.0, group.0) }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Whether the current task is in the user namespace of the mount, or below.
+    pub(crate) fn current_in_ns(&self) -> bool {
+        // SAFETY: The super block keeps its user namespace alive.
+        unsafe { bindings::rust_fuse_current_in_userns((*self.as_raw()).s_user_ns) }
+    }
+
+    /// Whether it was mounted by the initial user namespace.
+    pub(crate) fn in_initial_ns(&self) -> bool {
+        // SAFETY: Compares addresses only.
+        unsafe { bindings::rust_fuse_is_init_user_ns((*self.as_raw()).s_user_ns) }
+    }
+
+    /// The number of a user and of a group in the mount's namespace.
+    pub(crate) fn ids(&self, user: Kuid, group: Kgid) -> (u32, u32) {
+        // SAFETY: As above.
+        unsafe {
+            let ns = (*self.as_raw()).s_user_ns;
+            (
+                bindings::rust_fuse_from_kuid_munged(ns, user.0),
+                bindings::rust_fuse_from_kgid_munged(ns, group.0),
+            )
+        }
+    }
+}

@@ -8,7 +8,9 @@
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
 use super::{
+    cred::{Kgid, Kuid},
     dentry::{Cached, Confirm},
+    file::AnyFile,
     inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers,
 };
 use crate::bindings;
@@ -21,7 +23,77 @@ pub(crate) struct Param<'a> {
     pub(crate) key: &'a CStr,
     /// Its value, if one was given as a string.
     pub(crate) value: Option<&'a CStr>,
+    raw: *mut bindings::fs_parameter,
+    fc: *mut bindings::fs_context,
 }
+
+impl Param<'_> {
+    /// The value as a number of that base.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn number(&self, radix: u32) -> Result<u32> {
+        let text = self.value.ok_or(EINVAL)?.to_str().map_err(|_| EINVAL)?;
+        u32::from_str_radix(text, radix).map_err(|_| EINVAL)
+    }
+
+    /// The open file that was given, itself or by its descriptor.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `EBADF`.
+    pub(crate) fn file(&self) -> Result<AnyFile> {
+        // SAFETY: Both are valid while the option is parsed; the shim raises a count.
+        unsafe { AnyFile::from_raw(bindings::rust_fuse_fs_parameter_file(self.raw)) }
+    }
+
+    /// Whether `file` was opened in the user namespace that the mount will belong to.
+    pub(crate) fn same_user_ns(&self, file: &AnyFile) -> bool {
+        // SAFETY: Both are valid while the option is parsed.
+        unsafe { bindings::rust_fuse_file_in_user_ns(file.as_raw(), (*self.fc).user_ns) }
+    }
+
+    /// A user of the caller's namespace.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for one that the mount's namespace cannot name.
+    pub(crate) fn user(&self) -> Result<Kuid> {
+        let mut id = 0;
+        // SAFETY: The context is valid while the option is parsed.
+        unsafe { bindings::rust_fuse_make_kuid(self.fc, self.number(10)?, &mut id) }
+            .then_some(Kuid(id))
+            .ok_or(EINVAL)
+    }
+
+    /// A group of the caller's namespace.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for one that the mount's namespace cannot name.
+    pub(crate) fn group(&self) -> Result<Kgid> {
+        let mut id = 0;
+        // SAFETY: The context is valid while the option is parsed.
+        unsafe { bindings::rust_fuse_make_kgid(self.fc, self.number(10)?, &mut id) }
+            .then_some(Kgid(id))
+            .ok_or(EINVAL)
+    }
+
+    /// Whether the option is for a mount that exists, and then whether it comes by mount(2), whose callers repeat every option.
+    pub(crate) fn remount(&self) -> Option<bool> {
+        // SAFETY: The context is valid while the option is parsed.
+        unsafe {
+            bindings::rust_fuse_fc_reconfigures(self.fc)
+                .then(|| bindings::rust_fuse_fc_is_oldapi(self.fc))
+        }
+    }
+}
+
+/// `FS_HAS_SUBTYPE`: the type in `/proc/mounts` may have a part after a dot.
+pub(crate) const HAS_SUBTYPE: u32 = bindings::FS_HAS_SUBTYPE;
+/// `FS_USERNS_MOUNT`: those who are root in a user namespace of their own may mount it.
+pub(crate) const USERNS_MOUNT: u32 = bindings::FS_USERNS_MOUNT;
 
 /// Whether a file system knows an option.
 pub(crate) enum Parsed {
@@ -47,6 +119,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
 
     /// What lends the super block to background work.
     fn mounted(data: &Self::Super) -> &Mounted<Self>;
+
+    /// The user asks for the end by force (`umount -f`): whatever waits for the server is to fail.
+    fn abort(data: &Self::Super);
 
     /// Runs at the end of an unmount, when every inode is gone.
     fn put_super(data: &Self::Super);
@@ -75,7 +150,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     fn statfs(root: &Inode<Self>, st: &mut super_block::StatFs) -> Result;
 
     /// Writes the mount options that differ from the defaults, each as `,key=value`.
-    fn show_options(data: &Self::Super, out: &mut super_block::OptionWriter<'_>) -> Result;
+    fn show_options(sb: &SuperBlock<Self>, out: &mut super_block::OptionWriter<'_>) -> Result;
 }
 
 /// A file system type: one way to mount a [`FileSystem`], with a name and options of its own.
@@ -94,7 +169,11 @@ pub(crate) trait Type: Sized + 'static {
     type Options: Default + Send + 'static;
 
     /// Takes one option. An error ends the mount call with it.
-    fn parse_param(options: &mut Self::Options, param: &Param<'_>) -> Result<Parsed>;
+    fn parse_param(
+        context: &Self::Context,
+        options: &mut Self::Options,
+        param: &Param<'_>,
+    ) -> Result<Parsed>;
 
     /// Finds what `source` names and makes a candidate for a super block of it.
     fn prepare(
@@ -315,7 +394,18 @@ impl<M: Type> Context<M> {
                 (string && !s.is_null()).then(|| CStr::from_char_ptr(s)),
             )
         };
-        match M::parse_param(&mut this.options, &Param { key, value }) {
+        // SAFETY: The context's type is the member of a registration that outlives the mount call.
+        let registration = unsafe { Registration::<M>::of((*fc).fs_type) };
+        match M::parse_param(
+            &registration.context,
+            &mut this.options,
+            &Param {
+                key,
+                value,
+                raw: param,
+                fc,
+            },
+        ) {
             Ok(Parsed::Taken) => 0,
             Ok(Parsed::Unknown) => kernel::error::code::ENOPARAM.to_errno(),
             Err(e) => e.to_errno(),

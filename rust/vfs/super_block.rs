@@ -14,7 +14,7 @@ use core::{
     marker::PhantomData,
     ptr::NonNull,
 };
-use kernel::{prelude::*, sync::Arc, types::Opaque};
+use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
 
 /// A `super_block` of the file system `T`.
 ///
@@ -58,6 +58,34 @@ impl<T: FileSystem> SuperBlock<T> {
     pub(crate) fn set_readahead(&self, bytes: u32) {
         // SAFETY: `super_setup_bdi` gave the super block a bdi of its own; see `fill`.
         unsafe { (*(*self.0.get()).s_bdi).ra_pages = bytes as usize >> kernel::page::PAGE_SHIFT };
+    }
+
+    /// Its device number, as users see it.
+    pub(crate) fn device(&self) -> u32 {
+        // SAFETY: The number does not change.
+        unsafe { bindings::rust_fuse_new_encode_dev((*self.0.get()).s_dev) }
+    }
+
+    /// Says what stands behind the dot of the type in `/proc/mounts`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn set_subtype(&self, subtype: &CStr) -> Result {
+        // SAFETY: Only called while the super block is filled; the VFS frees the copy.
+        unsafe {
+            let copy = bindings::rust_fuse_kstrdup(subtype.as_char_ptr());
+            (*self.0.get()).s_subtype = copy;
+            NonNull::new(copy).map(drop).ok_or(ENOMEM)
+        }
+    }
+
+    /// Says that whoever mounted it is not trusted with what the file system contains.
+    pub(crate) fn set_untrusted(&self) {
+        // SAFETY: Only called while the super block is filled.
+        unsafe {
+            (*self.0.get()).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize;
+        }
     }
 
     /// Finds an inode in memory by its node id.
@@ -214,6 +242,7 @@ impl<T: FileSystem> Ops<T> {
         evict_inode: Some(inode::evict::<T>),
         put_super: Some(Self::put_super),
         sync_fs: Some(Self::sync_fs),
+        umount_begin: Some(Self::umount_begin),
         statfs: Some(Self::statfs),
         show_options: Some(Self::show_options),
         // SAFETY: A table without operations is valid.
@@ -258,6 +287,14 @@ impl<T: FileSystem> Ops<T> {
 
     /// # Safety
     ///
+    /// For the VFS only: `sb` is a super block of `T`.
+    unsafe extern "C" fn umount_begin(sb: *mut bindings::super_block) {
+        // SAFETY: The private data lives until the end of `kill_sb`.
+        T::abort(unsafe { SuperBlock::<T>::from_raw(sb) }.data());
+    }
+
+    /// # Safety
+    ///
     /// For the VFS only: `dentry` leads to an inode of `T`, and `buf` takes the answer.
     unsafe extern "C" fn statfs(
         dentry: *mut bindings::dentry,
@@ -296,9 +333,6 @@ impl<T: FileSystem> Ops<T> {
                 NonNull::new_unchecked(seq),
             )
         };
-        to_int(T::show_options(
-            sb.data(),
-            &mut OptionWriter(seq, PhantomData),
-        ))
+        to_int(T::show_options(sb, &mut OptionWriter(seq, PhantomData)))
     }
 }

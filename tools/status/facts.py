@@ -79,7 +79,8 @@ class Facts:
         self.used["NotifyCode"] = self.mentions("NotifyCode")
 
     def options(self):
-        words = set(re.findall(r'b"(\w+)"', code(self.fuse / "conn/options.rs")))
+        text = code(self.fuse / "conn/options.rs") + code(self.fuse / "dev/mount.rs")
+        words = set(re.findall(r'b"(\w+)"', text))
         known = {"dax"} | {f"{o}={v}" for v, o in VALUES.items()} | set(FUSE_OPTIONS)
         self.used["option"] = {f"{VALUES[w]}={w}" if w in VALUES else w for w in words - WITH_VALUE_ONLY}
         self.listed["option"] = known | self.used["option"]

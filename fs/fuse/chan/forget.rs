@@ -98,6 +98,11 @@ impl ForgetList {
         core::mem::take(self)
     }
 
+    /// Takes one.
+    pub(crate) fn take_one(&mut self) -> Option<ForgetOne> {
+        self.pop().map(|node| node.one)
+    }
+
     fn pop(&mut self) -> Option<KBox<ForgetNode>> {
         let mut node = self.head.take()?;
         self.head = node.next.take();

@@ -25,11 +25,12 @@ pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
 pub(crate) use request::{Flow, Payload, Request};
-use waiter::{Waiter, Woken};
+pub(crate) use waiter::Waiter;
+use waiter::Woken;
 
 use crate::{proto::ids::Unique, vfs::cred::Caller};
 use core::marker::PhantomData;
-use kernel::{prelude::*, str::CStr};
+use kernel::{prelude::*, str::CStr, sync::Arc};
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
 pub(crate) trait Transport: Send + Sync {
@@ -54,6 +55,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Pages that one request can carry.
     fn max_pages(&self) -> usize;
 
+    /// INIT agreed on the most bytes of a WRITE.
+    fn agreed(&self, _max_write: usize) {}
+
     /// Counts and reports (at a bounded rate) an answer that breaks the protocol.
     fn bad_reply(&self, request: &Request, what: &'static str);
 }
@@ -68,7 +72,7 @@ pub(crate) struct Failed {
 
 impl Failed {
     /// Nothing was sent, or the server answered with this error.
-    fn known(error: Error) -> Self {
+    pub(crate) fn known(error: Error) -> Self {
         Self { error, known: true }
     }
 
@@ -157,8 +161,20 @@ pub(crate) fn call_with<O: Operation>(
     result.map(|(reply, len)| (reply, payload, len))
 }
 
+/// Sends `op` without waiting; the waiter gets the answer.
+pub(crate) fn send<O: Operation>(t: &dyn Transport, who: Caller, op: &O) -> Result<Arc<Waiter>> {
+    let mut request = t.pool().take()?;
+    if let Err(e) = request.prepare(t.pool(), who, op, Payload::None, Flow::None) {
+        t.pool().give(request);
+        return Err(e);
+    }
+    let waiter = request.waiter();
+    t.submit(request);
+    Ok(waiter)
+}
+
 /// Reads the answer to a request that came back.
-fn read_answer<O: Operation>(
+pub(crate) fn read_answer<O: Operation>(
     t: &dyn Transport,
     request: &Request,
 ) -> Result<(O::Reply, usize), Failed> {

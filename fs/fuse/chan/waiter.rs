@@ -19,6 +19,8 @@ enum State {
     Abandoned,
     /// It came back.
     Done(KBox<Request>),
+    /// It cannot come back now, and the sender is to leave with this error.
+    Failed(Error),
 }
 
 /// The meeting point of a sender and a completion.
@@ -73,11 +75,15 @@ impl Waiter {
         self.state.lock().state = State::Abandoned;
     }
 
-    /// Takes the request if it came back.
-    fn try_take(&self) -> Option<KBox<Request>> {
+    /// Takes the request if it came back, or the error if it will not.
+    pub(crate) fn try_take(&self) -> Option<Result<KBox<Request>>> {
         let mut stand = self.state.lock();
         match core::mem::replace(&mut stand.state, State::Idle) {
-            State::Done(request) => Some(request),
+            State::Done(request) => Some(Ok(request)),
+            State::Failed(e) => {
+                stand.state = State::Failed(e);
+                Some(Err(e))
+            }
             other => {
                 stand.state = other;
                 None
@@ -86,10 +92,10 @@ impl Waiter {
     }
 
     /// Takes what came back, the request first.
-    fn try_take_any(&self) -> Option<Woken> {
-        self.try_take().map(Woken::Done).or_else(|| {
+    fn try_take_any(&self) -> Option<Result<Woken>> {
+        self.try_take().map(|r| r.map(Woken::Done)).or_else(|| {
             let interrupt = self.state.lock().interrupt.take();
-            interrupt.map(Woken::Interrupt)
+            interrupt.map(|interrupt| Ok(Woken::Interrupt(interrupt)))
         })
     }
 
@@ -109,31 +115,58 @@ impl Waiter {
     pub(super) fn wait_killable(&self) -> Result<KBox<Request>> {
         self.queue
             .wait_killable(|| self.try_take())
-            .or_else(|e| self.leave(e))
+            .unwrap_or_else(|e| self.leave(e))
     }
 
     /// As [`Self::wait_killable`], but ended by every signal, and the request is not abandoned.
     pub(super) fn wait_interruptible(&self) -> Result<KBox<Request>> {
-        self.queue.wait_interruptible(|| self.try_take())
+        self.queue.wait_interruptible(|| self.try_take())?
     }
 
     /// As [`Self::wait_killable`], but an INTERRUPT that comes back ends the wait as well.
     pub(super) fn wait_interrupted(&self) -> Result<Woken> {
         self.queue
             .wait_killable(|| self.try_take_any())
-            .or_else(|e| self.leave(e).map(Woken::Done))
+            .unwrap_or_else(|e| self.leave(e).map(Woken::Done))
     }
 
     /// As [`Self::wait_killable`], for a limited time; `None` when it is over.
     pub(super) fn wait_killable_for(&self, time: Msecs) -> Result<Option<KBox<Request>>> {
         self.queue
             .wait_killable_for(time, || self.try_take())
-            .or_else(|e| self.leave(e).map(Some))
+            .map_or_else(|e| self.leave(e).map(Some), Option::transpose)
+    }
+
+    /// Waits, with others, for the request to come back to one of them; the others get what `settled` says then. The one has to
+    /// [`wake`](Self::wake) them.
+    pub(crate) fn wait_with<R>(
+        &self,
+        settled: impl Fn() -> Option<R>,
+    ) -> Result<Result<Result<KBox<Request>>, R>> {
+        self.queue.wait_killable(|| match settled() {
+            Some(r) => Some(Err(r)),
+            None => self.try_take().map(Ok),
+        })
+    }
+
+    /// Has those who wait look again.
+    pub(crate) fn wake(&self) {
+        self.queue.wake_all();
+    }
+
+    /// Has the sender leave with an error, while the request is where it cannot be taken from. It still has to be completed.
+    pub(crate) fn fail(&self, e: Error) {
+        let mut stand = self.state.lock();
+        if matches!(stand.state, State::InFlight) {
+            stand.state = State::Failed(e);
+            drop(stand);
+            self.queue.wake_all();
+        }
     }
 
     pub(super) fn complete(&self, request: KBox<Request>) -> Option<KBox<Request>> {
         let mut stand = self.state.lock();
-        if matches!(stand.state, State::Abandoned) {
+        if matches!(stand.state, State::Abandoned | State::Failed(_)) {
             return Some(request);
         }
         stand.state = State::Done(request);

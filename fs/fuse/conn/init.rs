@@ -6,16 +6,21 @@
 
 use super::{Conn, DaxMode, LockMode, Negotiated};
 use crate::{
+    chan,
     dax::ranges::RANGE_SHIFT,
     errno,
     ops::mount::Init,
-    proto::{flags::InitFlags, init::InitIn, KERNEL_MINOR_VERSION, KERNEL_VERSION},
-    vfs::{FileSystem, SuperBlock},
+    proto::{
+        flags::InitFlags,
+        init::{InitIn, InitOut},
+        KERNEL_MINOR_VERSION, KERNEL_VERSION,
+    },
+    vfs::{cred::Caller, FileSystem, SuperBlock},
 };
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed};
 
-/// The oldest minor version that is spoken: the first with the structures of today.
-const MINOR_MIN: u32 = 23;
+/// The oldest minor version that is spoken: the first whose structures are those of today, but for a shorter answer to INIT.
+const MINOR_MIN: u32 = 12;
 /// What a server can read ahead at most, in bytes.
 const READAHEAD: u32 = 1 << 20;
 /// Bytes of a WRITE of old servers.
@@ -30,18 +35,77 @@ impl Conn {
     ///
     /// `EPROTO` (with a message) for a server that speaks another protocol, else what the exchange failed with.
     pub(crate) fn init<T: FileSystem>(&self, sb: &SuperBlock<T>) -> Result {
+        let reply = chan::call(&**self.transport(), Caller::current(sb), &self.hello())?;
+        self.agree(sb, &reply)
+    }
+
+    /// Begins to negotiate with a server that may not listen yet. [`Self::ready`] does the rest.
+    pub(crate) fn start<T: FileSystem>(&self, sb: &SuperBlock<T>) -> Result {
+        let waiter = chan::send(&**self.transport(), Caller::current(sb), &self.hello())?;
+        self.starting.populate(waiter);
+        Ok(())
+    }
+
+    /// Waits for what [`Self::start`] began.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNREFUSED` when the answer was no good, `ENOTCONN` when none came, `EINTR` for a fatal signal.
+    pub(crate) fn ready<T: FileSystem>(&self, sb: &SuperBlock<T>) -> Result {
+        if self.negotiated.as_ref().is_some() {
+            return Ok(());
+        }
+        let Some(waiter) = self.starting.as_ref() else {
+            return Ok(());
+        };
+        let settled = || {
+            if self.negotiated.as_ref().is_some() {
+                return Some(Ok(()));
+            }
+            self.refused.get().then(|| Err(errno::econnrefused()))
+        };
+        match waiter.wait_with(settled)? {
+            Err(settled) => settled,
+            Ok(answer) => {
+                let agreed = answer
+                    .and_then(|request| {
+                        let reply = chan::read_answer::<Init>(&**self.transport(), &request);
+                        self.transport().pool().give(request);
+                        Ok(reply?.0)
+                    })
+                    .and_then(|reply| self.agree(sb, &reply));
+                if agreed.is_err() {
+                    self.refused.set();
+                }
+                waiter.wake();
+                agreed.map_err(|_| errno::econnrefused())
+            }
+        }
+    }
+
+    /// Gives up what [`Self::start`] began, when the session is over.
+    pub(crate) fn stop(&self) {
+        self.refused.set();
+        if let Some(Ok(request)) = self.starting.as_ref().and_then(|waiter| waiter.try_take()) {
+            self.transport().pool().give(request);
+        }
+    }
+
+    fn hello(&self) -> Init {
         let offered = self.offer();
-        let reply = self.call(
-            sb,
-            &Init(InitIn {
-                major: KERNEL_VERSION,
-                minor: KERNEL_MINOR_VERSION,
-                max_readahead: READAHEAD,
-                flags: offered.bits() as u32,
-                flags2: (offered.bits() >> 32) as u32,
-                ..Default::default()
-            }),
-        )?;
+        Init(InitIn {
+            major: KERNEL_VERSION,
+            minor: KERNEL_MINOR_VERSION,
+            max_readahead: READAHEAD,
+            flags: offered.bits() as u32,
+            flags2: (offered.bits() >> 32) as u32,
+            ..Default::default()
+        })
+    }
+
+    /// Takes the server's part.
+    fn agree<T: FileSystem>(&self, sb: &SuperBlock<T>, reply: &InitOut) -> Result {
+        let offered = self.offer();
         if reply.major != KERNEL_VERSION || reply.minor < MINOR_MIN {
             pr_err!(
                 "the server speaks protocol {}.{}; 7.{} is needed at least\n",
@@ -76,15 +140,18 @@ impl Conn {
         }
         .min(self.transport().max_pages());
         let most = pages * PAGE_SIZE;
-        self.negotiated.populate(Negotiated {
-            flags,
-            max_write: (reply.max_write as usize).max(WRITE_MIN).min(most),
-            max_read: most,
-        });
+        let max_write = (reply.max_write as usize).max(WRITE_MIN).min(most);
+        self.transport().agreed(max_write);
         if reply.time_gran > 0 && reply.time_gran <= 1_000_000_000 {
             sb.set_time_gran(reply.time_gran);
         }
         sb.set_readahead(reply.max_readahead.min(READAHEAD));
+        // Last: whoever sees it finds the rest done.
+        self.negotiated.populate(Negotiated {
+            flags,
+            max_write,
+            max_read: most.min(self.read_limit.load(Relaxed)),
+        });
         Ok(())
     }
 

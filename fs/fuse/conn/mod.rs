@@ -8,7 +8,7 @@ pub(crate) mod options;
 pub(crate) use options::{DaxMode, LockMode};
 
 use crate::{
-    chan::{self, Flow, ForgetNode, Operation, Payload, Transport},
+    chan::{self, Flow, ForgetNode, Operation, Payload, Transport, Waiter},
     dax::Dax,
     errno,
     lock::Scramble,
@@ -36,6 +36,8 @@ pub(crate) struct Negotiated {
 /// Operations that the server said it does not have.
 #[derive(Default)]
 pub(crate) struct Missing {
+    /// ACCESS: everything is allowed.
+    pub(crate) access: Flag,
     /// CREATE: MKNOD and OPEN do it.
     pub(crate) create: Flag,
     /// GETXATTR.
@@ -104,6 +106,12 @@ pub(crate) struct Conn {
     pub(crate) scramble: Scramble,
     dax: SetOnce<Arc<Dax>>,
     negotiated: SetOnce<Negotiated>,
+    /// Who waits for the answer to INIT, where that came after the mount.
+    starting: SetOnce<Arc<Waiter>>,
+    /// That answer was no good.
+    refused: Flag,
+    /// Most bytes of a READ that the mount allows.
+    read_limit: Atomic<usize>,
     attr_version: Atomic<u64>,
     /// Operations that are known to be missing.
     pub(crate) missing: Missing,
@@ -123,9 +131,17 @@ impl Conn {
             scramble: Scramble::new(),
             dax: SetOnce::new(),
             negotiated: SetOnce::new(),
+            starting: SetOnce::new(),
+            refused: Flag::default(),
+            read_limit: Atomic::new(usize::MAX),
             attr_version: Atomic::new(1),
             missing: Missing::default(),
         }
+    }
+
+    /// Has the mount ask for no more than so many bytes at once. Before INIT.
+    pub(crate) fn limit_read(&self, max: usize) {
+        self.read_limit.store(max, Relaxed);
     }
 
     /// The way to the server.
@@ -193,6 +209,7 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply> {
+        self.ready(sb)?;
         Ok(chan::call(&*self.transport, Caller::current(sb), op)?)
     }
 
@@ -202,6 +219,7 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply, chan::Failed> {
+        self.ready(sb).map_err(chan::Failed::known)?;
         chan::call(&*self.transport, Caller::current(sb), op)
     }
 
@@ -213,6 +231,7 @@ impl Conn {
         payload: Payload,
         flow: Flow,
     ) -> Result<(O::Reply, Payload, usize)> {
+        self.ready(sb)?;
         Ok(chan::call_with(
             &*self.transport,
             Caller::current(sb),

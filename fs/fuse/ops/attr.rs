@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on attributes: GETATTR, STATX, SETATTR, STATFS.
+//! Operations on attributes: GETATTR, STATX, SETATTR, ACCESS, STATFS.
 
 use super::simple_op;
 use crate::{
     chan::{Args, Operation},
     proto::{
         attr::{AttrOut, GetattrIn, SetattrIn, StatxIn, StatxOut},
+        dir::AccessIn,
         ids::NodeId,
         opcode::Opcode,
         statfs::StatfsOut,
@@ -27,6 +28,11 @@ simple_op! {
 simple_op! {
     /// SETATTR.
     Setattr(SetattrIn) -> AttrOut = Opcode::SETATTR;
+}
+
+simple_op! {
+    /// ACCESS.
+    Access(AccessIn) -> () = Opcode::ACCESS;
 }
 
 /// STATFS.

@@ -4,6 +4,7 @@
 
 use super::{Instance, Registry};
 use crate::{
+    attr::S_IFDIR,
     conn::{options::Options, Conn, DaxMode, LockMode},
     dax::Dax,
     inode::{self, InodeRef},
@@ -40,7 +41,11 @@ impl Type for VirtioFs {
     type Context = ContextData;
     type Options = Options;
 
-    fn parse_param(options: &mut Options, param: &Param<'_>) -> Result<Parsed> {
+    fn parse_param(
+        _context: &ContextData,
+        options: &mut Options,
+        param: &Param<'_>,
+    ) -> Result<Parsed> {
         options.parse(param)
     }
 
@@ -67,20 +72,26 @@ impl Type for VirtioFs {
                     instance,
                     registry: context.0.clone(),
                 }),
+                None,
             )?,
             GFP_KERNEL,
         )?)
     }
 
     fn same(existing: &Mount, candidate: &Mount) -> bool {
-        let (Origin::Virtiofs(existing), Origin::Virtiofs(candidate)) =
-            (existing.origin(), candidate.origin());
-        existing.is(&candidate.instance)
+        match (existing.origin(), candidate.origin()) {
+            (Origin::Virtiofs(existing), Origin::Virtiofs(candidate)) => {
+                existing.is(&candidate.instance)
+            }
+            _ => false,
+        }
     }
 
     fn fill_super(sb: &SuperBlock<Fuse>, options: &Options) -> Result<InodeRef> {
         let conn = sb.data();
-        let Origin::Virtiofs(device) = conn.origin();
+        let Origin::Virtiofs(device) = conn.origin() else {
+            return Err(EINVAL);
+        };
         if options.dax != DaxMode::Never {
             match device.instance.window() {
                 Some(window) => conn.set_dax(Dax::new(
@@ -100,7 +111,7 @@ impl Type for VirtioFs {
             }
         }
         conn.init(sb)?;
-        inode::root(sb)
+        inode::root(sb, S_IFDIR)
     }
 
     fn reconfigure(sb: &SuperBlock<Fuse>, options: &Options) -> Result {

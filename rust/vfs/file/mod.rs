@@ -7,12 +7,14 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod any;
 mod dir_ops;
 mod ioctl;
 mod lock;
 mod mmap;
 mod ops;
 
+pub(crate) use any::AnyFile;
 pub(super) use dir_ops::dir_table;
 pub(crate) use dir_ops::DirOperations;
 pub(crate) use ioctl::{Abi, Ioctl, IoctlOperations};

@@ -17,7 +17,7 @@ pub(super) use memory::{construct, evict, free, init_slot, Slot};
 pub(super) use new::find;
 pub(crate) use new::{Got, New};
 pub(super) use ops::Wrap;
-pub(crate) use ops::{fields, Change, LinkOperations, Operations};
+pub(crate) use ops::{fields, Change, LinkOperations, Mask, Operations, Verdict};
 
 use super::{FileSystem, SuperBlock};
 use crate::bindings;

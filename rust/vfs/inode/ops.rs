@@ -111,11 +111,55 @@ pub(crate) mod fields {
     pub(crate) const LINKS: u32 = bindings::STATX_CTIME | bindings::STATX_NLINK;
 }
 
+/// What a task wants to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask(c_int);
+
+impl Mask {
+    fn has(self, bit: u32) -> bool {
+        self.0 & bit as c_int != 0
+    }
+
+    /// Whether it is possible to wait.
+    pub(crate) fn may_block(self) -> bool {
+        !self.has(bindings::MAY_NOT_BLOCK)
+    }
+
+    /// Whether the task asks what it could do, as by `access(2)` and `chdir(2)`, and does not do it at once.
+    pub(crate) fn asks(self) -> bool {
+        self.has(bindings::MAY_ACCESS | bindings::MAY_CHDIR)
+    }
+
+    /// Whether it wants to execute or search.
+    pub(crate) fn executes(self) -> bool {
+        self.has(bindings::MAY_EXEC)
+    }
+
+    /// The bits for reading, writing and executing.
+    pub(crate) fn rwx(self) -> u32 {
+        self.0 as u32 & 0o7
+    }
+}
+
+/// Who decides about access.
+pub(crate) enum Verdict {
+    /// The VFS, by mode and owner, as they are known now.
+    ByMode,
+    /// It is allowed.
+    Granted,
+}
+
 /// Operations on inodes of every kind.
 pub(crate) trait Operations: xattr::Operations + fileattr::Operations {
     /// Makes sure that the cached attributes `wanted` ([`fields`]) are fresh enough, and says whether the server was asked;
     /// `force` asks for those of this moment. With `may_block` false it answers `ECHILD` where it would have to wait.
     fn refresh(inode: &Inode<Self>, wanted: u32, force: bool, may_block: bool) -> Result<bool>;
+
+    /// Whether the current task may do this. `ECHILD` where it would have to wait and must not.
+    fn permission(inode: &Inode<Self>, mask: Mask) -> Result<Verdict>;
+
+    /// Whether the current task may use the mount at all, and whether modes decide about changes.
+    fn allowed(inode: &Inode<Self>) -> (bool, bool);
 
     /// Changes attributes. The inode lock is held.
     fn setattr(inode: &Inode<Self>, change: &Change<'_, Self>) -> Result;
@@ -156,6 +200,11 @@ impl<T: Operations> Wrap<T> {
         if this.is_bad() {
             return EIO.to_errno();
         }
+        match T::permission(this, Mask(mask)) {
+            Ok(Verdict::ByMode) => (),
+            Ok(Verdict::Granted) => return 0,
+            Err(e) => return e.to_errno(),
+        }
         let may_block = mask & bindings::MAY_NOT_BLOCK as c_int == 0;
         let refresh = |force| T::refresh(this, fields::ACCESS, force, may_block);
         let asked = match refresh(false) {
@@ -189,6 +238,9 @@ impl<T: Operations> Wrap<T> {
         let this = unsafe { Inode::<T>::from_raw((*(*path).dentry).d_inode) };
         if this.is_bad() {
             return EIO.to_errno();
+        }
+        if !T::allowed(this).0 {
+            return EACCES.to_errno();
         }
         let force = flags & bindings::AT_STATX_FORCE_SYNC != 0;
         if flags & bindings::AT_STATX_DONT_SYNC == 0 {
@@ -226,7 +278,13 @@ impl<T: Operations> Wrap<T> {
             let inode = Inode::<T>::from_raw((*dentry).d_inode);
             if inode.is_bad() {
                 Err(EIO)
+            } else if !T::allowed(inode).0 {
+                Err(EACCES)
             } else {
+                if !T::allowed(inode).1 {
+                    // The server decides; limits are still looked at.
+                    (*attr).ia_valid |= bindings::ATTR_FORCE;
+                }
                 kernel::error::to_result(bindings::setattr_prepare(idmap, dentry, attr)).and_then(
                     |()| {
                         let change = Change {

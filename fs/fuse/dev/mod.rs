@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/fuse`: servers that are processes.
+//!
+//! - [`device`]: open files of the device;
+//! - [`queue`]: what a server has to do;
+//! - [`channel`]: requests to the server and answers from it;
+//! - [`mount`]: the file system type `fuse`.
+
+pub(crate) mod channel;
+pub(crate) mod device;
+pub(crate) mod mount;
+mod queue;
+
+pub(crate) use channel::Channel;
+pub(crate) use device::Device;

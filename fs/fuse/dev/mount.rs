@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file system type `fuse`: from the descriptor of a server to a mounted super block.
+//!
+//! The server need not run yet: INIT is sent, and the first who needs its answer waits for it. A server that asked for it by
+//! an ioctl answers before the mount returns. No locks.
+
+use super::{Channel, Device};
+use crate::{
+    access::{Access, Allow},
+    attr::{S_IFDIR, S_IFMT},
+    chardev,
+    conn::{Conn, DaxMode, LockMode},
+    inode::{self, InodeRef},
+    super_block::{Mount, Origin},
+    vfs::{
+        cred::{Kgid, Kuid},
+        fs::{Param, Parsed, Type},
+        SuperBlock,
+    },
+    Fuse,
+};
+use kernel::{
+    prelude::*,
+    str::{CStr, CString},
+    sync::Arc,
+};
+
+/// Least value of `max_read`.
+const MAX_READ_MIN: usize = 4096;
+
+/// The options of a mount.
+#[derive(Default)]
+pub(crate) struct Options {
+    device: Option<Arc<Device>>,
+    rootmode: Option<u32>,
+    user: Option<Kuid>,
+    group: Option<Kgid>,
+    default_permissions: bool,
+    allow_other: bool,
+    max_read: Option<u32>,
+    subtype: Option<CString>,
+}
+
+/// What all mounts share: the device.
+pub(crate) type Devices = chardev::Registration<Device>;
+
+/// The connection of a mount.
+pub(crate) struct Served {
+    channel: Arc<Channel>,
+    /// The file whose descriptor was given.
+    device: Arc<Device>,
+}
+
+impl Served {
+    /// Ends the session.
+    pub(crate) fn abort(&self) {
+        Channel::abort(self.channel.as_arc_borrow());
+    }
+}
+
+/// The file system type `fuse`.
+pub(crate) struct FuseType;
+
+impl Type for FuseType {
+    type Fs = Fuse;
+
+    const NAME: &'static CStr = c"fuse";
+    const FLAGS: u32 = crate::vfs::fs::HAS_SUBTYPE | crate::vfs::fs::USERNS_MOUNT;
+
+    type Context = Devices;
+    type Options = Options;
+
+    fn parse_param(devices: &Devices, options: &mut Options, param: &Param<'_>) -> Result<Parsed> {
+        match param.remount() {
+            // Programs repeat every option there.
+            Some(true) => return Ok(Parsed::Taken),
+            Some(false) => return Err(EINVAL),
+            None => (),
+        }
+        match param.key.to_bytes() {
+            b"fd" => {
+                if options.device.is_some() {
+                    return Err(EINVAL);
+                }
+                let file = param.file()?;
+                // Whoever opened the device must not be able to do less than who mounts.
+                if !param.same_user_ns(&file) {
+                    return Err(EINVAL);
+                }
+                options.device = Some(devices.files().of(&file).ok_or(EINVAL)?);
+            }
+            b"rootmode" => {
+                let mode = param.number(8)?;
+                if mode & S_IFMT == 0 {
+                    return Err(EINVAL);
+                }
+                options.rootmode = Some(mode);
+            }
+            b"user_id" => options.user = Some(param.user()?),
+            b"group_id" => options.group = Some(param.group()?),
+            b"default_permissions" => options.default_permissions = true,
+            b"allow_other" => options.allow_other = true,
+            b"max_read" => options.max_read = Some(param.number(10)?),
+            b"subtype" => {
+                if options.subtype.is_some() {
+                    return Err(EINVAL);
+                }
+                options.subtype = Some(CString::try_from(param.value.ok_or(EINVAL)?)?);
+            }
+            _ => return Ok(Parsed::Unknown),
+        }
+        Ok(Parsed::Taken)
+    }
+
+    fn prepare(
+        _devices: &Devices,
+        options: &Options,
+        _source: Option<&CStr>,
+    ) -> Result<Arc<Mount>> {
+        let (Some(device), Some(_), Some(user), Some(group)) = (
+            &options.device,
+            options.rootmode,
+            options.user,
+            options.group,
+        ) else {
+            pr_err!("fuse: fd=, rootmode=, user_id= and group_id= are needed\n");
+            return Err(EINVAL);
+        };
+        let channel = Channel::new()?;
+        let conn = Conn::new(channel.clone(), DaxMode::Never, LockMode::Default);
+        if let Some(max) = options.max_read {
+            conn.limit_read((max as usize).max(MAX_READ_MIN));
+        }
+        let access = Access {
+            user,
+            group,
+            allow: if options.allow_other {
+                Allow::Namespace
+            } else {
+                Allow::Owner
+            },
+            default_permissions: options.default_permissions,
+            max_read: options.max_read,
+        };
+        Ok(Arc::new(
+            Mount::new(
+                conn,
+                Origin::Dev(Served {
+                    channel,
+                    device: device.clone(),
+                }),
+                Some(access),
+            )?,
+            GFP_KERNEL,
+        )?)
+    }
+
+    fn same(existing: &Mount, candidate: &Mount) -> bool {
+        match (existing.origin(), candidate.origin()) {
+            (Origin::Dev(existing), Origin::Dev(candidate)) => {
+                Arc::ptr_eq(&existing.device, &candidate.device)
+            }
+            _ => false,
+        }
+    }
+
+    fn fill_super(sb: &SuperBlock<Fuse>, options: &Options) -> Result<InodeRef> {
+        let mount = sb.data();
+        let Origin::Dev(served) = mount.origin() else {
+            return Err(EINVAL);
+        };
+        if !sb.in_initial_ns() {
+            sb.set_untrusted();
+        }
+        if let Some(subtype) = &options.subtype {
+            sb.set_subtype(subtype)?;
+        }
+        let root = inode::root(sb, options.rootmode.unwrap_or(S_IFDIR))?;
+        served.channel.set_id(sb.device());
+        served.device.connect(&served.channel)?;
+        mount.start(sb)?;
+        if served.device.sync_init() {
+            mount.ready(sb)?;
+        }
+        Ok(root)
+    }
+
+    fn reconfigure(_sb: &SuperBlock<Fuse>, _options: &Options) -> Result {
+        Ok(())
+    }
+}

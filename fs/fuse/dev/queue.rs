@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a server has to do: requests that wait for it to read them, those that it has read, and FORGETs.
+//!
+//! Every request that is not answered has an [`Entry`] here, from its sender's `submit` to its end. The entry holds the
+//! request but while it is copied to or from the server, when the copying task owns it: a server whose memory does not come
+//! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
+
+use crate::{
+    chan::{forget::ForgetList, Request, Waiter},
+    proto::ids::Unique,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// Lists that requests which were read are found by.
+const BUCKETS: usize = 256;
+/// FORGETs that go out in a row while requests wait, and requests that go out before the next ones.
+const FORGET_RUN: i32 = 16;
+const REQUEST_RUN: i32 = 8;
+
+/// A request on its way.
+pub(super) struct Entry {
+    next: Option<KBox<Entry>>,
+    pub(super) unique: Unique,
+    /// `None` while it is copied.
+    pub(super) request: Option<KBox<Request>>,
+    pub(super) waiter: Arc<Waiter>,
+    /// The open file that it was read through.
+    pub(super) device: u32,
+}
+
+impl Entry {
+    pub(super) fn new(request: KBox<Request>) -> Result<KBox<Self>, KBox<Request>> {
+        let (unique, waiter) = (request.unique(), request.waiter());
+        let entry = Self {
+            next: None,
+            unique,
+            request: None,
+            waiter,
+            device: 0,
+        };
+        match KBox::new(entry, GFP_KERNEL) {
+            Ok(mut entry) => {
+                entry.request = Some(request);
+                Ok(entry)
+            }
+            Err(_) => Err(request),
+        }
+    }
+}
+
+/// Entries, first in, first out.
+#[derive(Default)]
+pub(super) struct Fifo {
+    /// In order.
+    front: Option<KBox<Entry>>,
+    /// In reverse order.
+    back: Option<KBox<Entry>>,
+}
+
+impl Fifo {
+    pub(super) fn is_empty(&self) -> bool {
+        self.front.is_none() && self.back.is_none()
+    }
+
+    pub(super) fn push_back(&mut self, mut entry: KBox<Entry>) {
+        entry.next = self.back.take();
+        self.back = Some(entry);
+    }
+
+    pub(super) fn push_front(&mut self, mut entry: KBox<Entry>) {
+        entry.next = self.front.take();
+        self.front = Some(entry);
+    }
+
+    fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
+        for list in [&mut self.front, &mut self.back] {
+            let at = find(list, unique);
+            if let Some(mut entry) = at.take() {
+                *at = entry.next.take();
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    pub(super) fn pop(&mut self) -> Option<KBox<Entry>> {
+        if self.front.is_none() {
+            let mut rest = self.back.take();
+            while let Some(mut entry) = rest {
+                rest = entry.next.take();
+                self.push_front(entry);
+            }
+        }
+        let mut entry = self.front.take()?;
+        self.front = entry.next.take();
+        Some(entry)
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        // One by one: a long list must not be dropped by recursion.
+        while self.pop().is_some() {}
+    }
+}
+
+/// Finds an entry in a list; the result is where it hangs, or the end.
+fn find(mut at: &mut Option<KBox<Entry>>, unique: Unique) -> &mut Option<KBox<Entry>> {
+    while at.as_ref().is_some_and(|entry| entry.unique != unique) {
+        match at {
+            Some(entry) => at = &mut entry.next,
+            None => break,
+        }
+    }
+    at
+}
+
+/// What the server is to read next.
+pub(super) enum Next {
+    /// The session is over.
+    Over,
+    /// FORGETs, of which the reader takes what fits.
+    Forgets,
+    /// A request, of which the entry stays in the queue.
+    Request(KBox<Request>),
+}
+
+/// What a server has to do.
+pub(super) struct Queue {
+    pub(super) connected: bool,
+    /// Open files of the device.
+    pub(super) devices: u32,
+    pending: Fifo,
+    read: KVec<Option<KBox<Entry>>>,
+    pub(super) forgets: ForgetList,
+    forget_run: i32,
+    /// Requests that are not answered.
+    pub(super) waiting: usize,
+}
+
+impl Queue {
+    pub(super) fn new() -> Result<Self> {
+        let mut read = KVec::with_capacity(BUCKETS, GFP_KERNEL)?;
+        for _ in 0..BUCKETS {
+            read.push(None, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            connected: true,
+            devices: 0,
+            pending: Fifo::default(),
+            read,
+            forgets: ForgetList::default(),
+            forget_run: FORGET_RUN,
+            waiting: 0,
+        })
+    }
+
+    /// Whether there is something to read.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.pending.is_empty() || !self.forgets.is_empty()
+    }
+
+    /// Adds an entry that goes before the others.
+    pub(super) fn push_urgent(&mut self, entry: KBox<Entry>) {
+        self.waiting += 1;
+        self.pending.push_front(entry);
+    }
+
+    /// Takes out an entry that was not read yet.
+    pub(super) fn cancel(&mut self, unique: Unique) -> Option<KBox<Entry>> {
+        let entry = self.pending.remove(unique)?;
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(entry)
+    }
+
+    pub(super) fn push(&mut self, entry: KBox<Entry>) {
+        self.waiting += 1;
+        self.pending.push_back(entry);
+    }
+
+    /// What comes next for a reader through `device`. FORGETs and requests take turns, so that neither waits for ever.
+    pub(super) fn next(&mut self, device: u32) -> Option<Next> {
+        if !self.connected {
+            return Some(Next::Over);
+        }
+        if !self.forgets.is_empty() {
+            if self.pending.is_empty() || self.forget_run > 0 {
+                self.forget_run -= 1;
+                return Some(Next::Forgets);
+            }
+            self.forget_run -= 1;
+            if self.forget_run <= -REQUEST_RUN {
+                self.forget_run = FORGET_RUN;
+            }
+        }
+        let mut entry = self.pending.pop()?;
+        entry.device = device;
+        let request = entry.request.take();
+        self.put(entry);
+        request.map(Next::Request)
+    }
+
+    fn bucket(&mut self, unique: Unique) -> Option<&mut Option<KBox<Entry>>> {
+        let n = (unique.get() / Unique::STEP) as usize % BUCKETS;
+        self.read.get_mut(n)
+    }
+
+    /// Adds an entry that was read.
+    fn put(&mut self, mut entry: KBox<Entry>) {
+        if let Some(bucket) = self.bucket(entry.unique) {
+            entry.next = bucket.take();
+            *bucket = Some(entry);
+        }
+    }
+
+    /// The entry of a request that was read.
+    pub(super) fn get(&mut self, unique: Unique) -> Option<&mut Entry> {
+        find(self.bucket(unique)?, unique).as_deref_mut()
+    }
+
+    /// Takes out the entry of a request that was read.
+    pub(super) fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
+        let at = find(self.bucket(unique)?, unique);
+        let mut entry = at.take()?;
+        *at = entry.next.take();
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(entry)
+    }
+
+    /// Takes out all entries of requests that were read, through `device` if one is given.
+    pub(super) fn remove_read(&mut self, device: Option<u32>) -> Fifo {
+        let mut gone = Fifo::default();
+        for bucket in &mut self.read {
+            let mut rest = bucket.take();
+            while let Some(mut entry) = rest {
+                rest = entry.next.take();
+                if device.is_none_or(|device| device == entry.device) {
+                    self.waiting = self.waiting.saturating_sub(1);
+                    gone.push_back(entry);
+                } else {
+                    entry.next = bucket.take();
+                    *bucket = Some(entry);
+                }
+            }
+        }
+        gone
+    }
+
+    /// Takes out all entries.
+    pub(super) fn remove_all(&mut self) -> Fifo {
+        let mut gone = self.remove_read(None);
+        while let Some(entry) = self.pending.pop() {
+            gone.push_back(entry);
+        }
+        self.waiting = 0;
+        gone
+    }
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Miscellaneous character devices whose files are read, written and polled, and found again by their descriptor.
+//!
+//! `kernel::miscdevice` has neither `poll` nor a way to tell whether a descriptor that a user hands in is a file of ours.
+//! No locks: what a file holds is set before the file can be used and given up after its last use.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
+//! [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    bindings,
+    sync::WaitQueue,
+    vfs::{
+        file::AnyFile,
+        page::{Memory, WritableMemory},
+    },
+};
+use core::marker::{PhantomData, PhantomPinned};
+use kernel::{
+    error::to_result,
+    iov::{IovIterDest, IovIterSource},
+    prelude::*,
+    seq_file::SeqFile,
+    str::CStr,
+    sync::{Arc, ArcBorrow},
+    types::Opaque,
+};
+
+/// A device, by what an open file of it holds.
+pub(crate) trait CharDevice: Send + Sync + Sized + 'static {
+    /// Its name in `/dev`.
+    const NAME: &'static CStr;
+    /// Its minor number among the miscellaneous devices.
+    const MINOR: u32;
+
+    /// Makes what a new file holds.
+    fn open() -> Result<Arc<Self>>;
+
+    /// The file is gone.
+    fn release(this: &Self);
+
+    /// Copies something to the user.
+    fn read(this: ArcBorrow<'_, Self>, to: &mut ToUser<'_, '_>, nonblock: bool) -> Result<usize>;
+
+    /// Takes something from the user.
+    fn write(this: ArcBorrow<'_, Self>, from: &mut FromUser<'_, '_>) -> Result<usize>;
+
+    /// What can be done without waiting; `poll` is told which queue is woken when that changes.
+    fn poll(this: ArcBorrow<'_, Self>, poll: &mut Poll<'_>) -> Ready;
+
+    /// Does what `cmd` says; `ENOTTY` for one that the device does not have.
+    fn ioctl(
+        this: ArcBorrow<'_, Self>,
+        cmd: u32,
+        arg: usize,
+        files: Files<'_, Self>,
+    ) -> Result<i32>;
+
+    /// Writes lines into `/proc/PID/fdinfo/FD`.
+    fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile);
+}
+
+/// What poll says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ready {
+    /// Writing is possible.
+    Write,
+    /// Reading and writing are possible.
+    ReadWrite,
+    /// The device failed.
+    Error,
+}
+
+impl Ready {
+    fn mask(self) -> bindings::__poll_t {
+        const IN: u32 = 0x0001 | 0x0040;
+        const OUT: u32 = 0x0004 | 0x0100;
+        const ERR: u32 = 0x0008;
+        match self {
+            Self::Write => OUT,
+            Self::ReadWrite => IN | OUT,
+            Self::Error => ERR,
+        }
+    }
+}
+
+/// A read call: where it copies to.
+pub(crate) struct ToUser<'a, 'd>(&'a mut IovIterDest<'d>);
+
+impl ToUser<'_, '_> {
+    /// Bytes that there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them arrive.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result {
+        if self.0.copy_to_iter(bytes) == bytes.len() {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies the first `len` bytes of memory that others may change meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them arrive.
+    pub(crate) fn memory<M: Memory>(&mut self, memory: &M, len: usize) -> Result {
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            // SAFETY: The iterator is a valid destination; `Memory` says that the piece may be read. The copy is made by C, to
+            // which bytes that change meanwhile are no more than that.
+            let copied = unsafe { bindings::_copy_to_iter(ptr.cast(), n, self.0.as_raw().cast()) };
+            if copied == n {
+                Ok(())
+            } else {
+                Err(EFAULT)
+            }
+        })
+    }
+}
+
+/// A write call: where it copies from.
+pub(crate) struct FromUser<'a, 'd>(&'a mut IovIterSource<'d>);
+
+impl FromUser<'_, '_> {
+    /// Bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them come.
+    pub(crate) fn bytes(&mut self, room: &mut [u8]) -> Result {
+        if self.0.copy_from_iter(room) == room.len() {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies `len` bytes to the beginning of memory that others may look at meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them come.
+    pub(crate) fn memory<M: WritableMemory>(&mut self, memory: &mut M, len: usize) -> Result {
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            // SAFETY: The iterator is a valid source; `WritableMemory` says that the piece may be written.
+            let copied =
+                unsafe { bindings::_copy_from_iter(ptr.cast(), n, self.0.as_raw().cast()) };
+            if copied == n {
+                Ok(())
+            } else {
+                Err(EFAULT)
+            }
+        })
+    }
+}
+
+/// A poll call.
+pub(crate) struct Poll<'a> {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+    _call: PhantomData<&'a mut ()>,
+}
+
+impl Poll<'_> {
+    /// Has the caller woken with `queue`. The queue must live as long as the file, which the caller's `Arc` in the file sees to.
+    pub(crate) fn wait_for(&mut self, queue: &WaitQueue) {
+        // SAFETY: File and table are valid for the call; the queue is, see above, until the poll table is torn down, which is
+        // before the file is released.
+        unsafe { bindings::rust_fuse_poll_wait(self.file, queue.as_raw(), self.table) };
+    }
+}
+
+/// Finds files of this device by descriptor.
+pub(crate) struct Files<'a, T: CharDevice> {
+    ops: *const bindings::file_operations,
+    _device: PhantomData<(&'a (), T)>,
+}
+
+impl<T: CharDevice> Files<'_, T> {
+    /// What an open file holds, if it is one of this device.
+    pub(crate) fn of(&self, file: &AnyFile) -> Option<Arc<T>> {
+        let file = file.as_raw();
+        // SAFETY: The file is referenced. With our table its private data is an `Arc<T>`, which lives as long as the file.
+        unsafe {
+            if (*file).f_op != self.ops {
+                return None;
+            }
+            let data = ArcBorrow::from_raw((*file).private_data.cast::<T>().cast_const());
+            Some(data.into())
+        }
+    }
+}
+
+/// A registered device. Dropping it takes it away from `/dev`; open files keep the module in use.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: CharDevice> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    ops: KBox<Opaque<bindings::file_operations>>,
+    registered: bool,
+    #[pin]
+    _pin: PhantomPinned,
+    _device: PhantomData<T>,
+}
+
+// SAFETY: The device is only reached through functions that may be called from every thread.
+unsafe impl<T: CharDevice> Send for Registration<T> {}
+// SAFETY: As above; `&Registration` offers nothing that changes it.
+unsafe impl<T: CharDevice> Sync for Registration<T> {}
+
+impl<T: CharDevice> Registration<T> {
+    /// Registers the device.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the minor number is in use, as it is while the C module is loaded.
+    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            ops: KBox::new(
+                Opaque::new(bindings::file_operations {
+                    owner: module.as_ptr().cast(),
+                    ..Wrap::<T>::TABLE
+                }),
+                GFP_KERNEL
+            )?,
+            registered: false,
+            misc <- Opaque::ffi_init(|misc: *mut bindings::miscdevice| {
+                // SAFETY: `misc` is valid for writes; all zeroes is a valid device that is not registered.
+                unsafe {
+                    misc.write(pin_init::zeroed());
+                    (*misc).minor = T::MINOR as c_int;
+                    (*misc).name = T::NAME.as_char_ptr();
+                    (*misc).fops = ops.get();
+                }
+            }),
+            _pin: PhantomPinned,
+            _device: PhantomData,
+        })
+        .pin_chain(|this: Pin<&mut Self>| {
+            // SAFETY: Nothing is moved out; only a flag is set.
+            let this = unsafe { this.get_unchecked_mut() };
+            // SAFETY: The device is initialised, pinned, and deregistered before it goes away.
+            to_result(unsafe { bindings::misc_register(this.misc.get()) })?;
+            this.registered = true;
+            Ok(())
+        })
+    }
+
+    /// Finds files of this device by descriptor.
+    pub(crate) fn files(&self) -> Files<'_, T> {
+        Files {
+            ops: self.ops.get(),
+            _device: PhantomData,
+        }
+    }
+}
+
+#[pinned_drop]
+impl<T: CharDevice> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        if self.registered {
+            // SAFETY: It was registered. Open files hold the module, so there are none.
+            unsafe { bindings::misc_deregister(self.misc.get()) };
+        }
+    }
+}
+
+/// Wrappers of [`CharDevice`].
+struct Wrap<T: CharDevice>(PhantomData<T>);
+
+impl<T: CharDevice> Wrap<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        splice_read: Some(bindings::copy_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        poll: Some(Self::poll),
+        unlocked_ioctl: Some(Self::ioctl),
+        compat_ioctl: Some(Self::compat_ioctl),
+        show_fdinfo: Some(Self::show_fdinfo),
+        // SAFETY: A table without operations is valid.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// `file` was opened by [`Self::open`] and is not released during `'a`.
+    unsafe fn data<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
+        // SAFETY: By the caller's promise the private data is what `open` put there.
+        unsafe { ArcBorrow::from_raw((*file).private_data.cast::<T>().cast_const()) }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: `file` is being opened.
+    unsafe extern "C" fn open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        match T::open() {
+            Ok(data) => {
+                // SAFETY: The file is ours to fill; `release` takes the reference back.
+                unsafe { (*file).private_data = Arc::into_raw(data).cast_mut().cast() };
+                0
+            }
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: `file` was opened by [`Self::open`], and this is its end.
+    unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `open` put the reference there; nobody uses the file any more.
+        let data = unsafe { Arc::from_raw((*file).private_data.cast::<T>().cast_const()) };
+        T::release(&data);
+        0
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: both are valid, and the file was opened by [`Self::open`].
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        to: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: As this function requires; the iterator is a destination and nobody else's during the call.
+        let (data, to, flags) = unsafe {
+            let file = (*iocb).ki_filp;
+            (
+                Self::data(file),
+                IovIterDest::from_raw(to.cast()),
+                (&raw const (*file).f_flags).read_volatile(),
+            )
+        };
+        crate::vfs::to_len(T::read(
+            data,
+            &mut ToUser(to),
+            flags & bindings::O_NONBLOCK != 0,
+        ))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::read_iter`].
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        from: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: As in `read_iter`; the iterator is a source.
+        let (data, from) = unsafe {
+            (
+                Self::data((*iocb).ki_filp),
+                IovIterSource::from_raw(from.cast()),
+            )
+        };
+        crate::vfs::to_len(T::write(data, &mut FromUser(from)))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: both are valid, and the file was opened by [`Self::open`].
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: As this function requires.
+        let data = unsafe { Self::data(file) };
+        let mut poll = Poll {
+            file,
+            table,
+            _call: PhantomData,
+        };
+        T::poll(data, &mut poll).mask()
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the file was opened by [`Self::open`].
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: As this function requires.
+        let (data, ops) = unsafe { (Self::data(file), (*file).f_op) };
+        let files = Files {
+            ops,
+            _device: PhantomData,
+        };
+        match T::ioctl(data, cmd, arg, files) {
+            Ok(n) => n as c_long,
+            Err(e) => e.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::ioctl`].
+    unsafe extern "C" fn compat_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: As this function requires. Arguments are pointers, of 32 bits here.
+        unsafe { Self::ioctl(file, cmd, arg as u32 as c_ulong) }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: both are valid, and the file was opened by [`Self::open`].
+    unsafe extern "C" fn show_fdinfo(seq: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: As this function requires.
+        unsafe { T::show_fdinfo(Self::data(file), SeqFile::from_raw(seq.cast())) };
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Shims for <linux/poll.h>, <linux/file.h> and <linux/miscdevice.h>. */
+
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/miscdevice.h>
+#include <linux/poll.h>
+#include <linux/splice.h>
+#include <linux/user_namespace.h>
+
+RUST_FUSE_HELPER(void, poll_wait, struct file *file, struct wait_queue_head *queue, struct poll_table_struct *table)
+{
+	poll_wait(file, queue, table);
+}
+
+RUST_FUSE_HELPER(struct file *, get_file, struct file *file)
+{
+	return get_file(file);
+}
+
+RUST_FUSE_HELPER(bool, file_in_user_ns, const struct file *file, const struct user_namespace *ns)
+{
+	return file->f_cred->user_ns == ns;
+}
+
+/* What a file parameter carries: a file itself, or the number of a descriptor. */
+RUST_FUSE_HELPER(struct file *, fs_parameter_file, const struct fs_parameter *param)
+{
+	unsigned int fd;
+
+	if (param->type == fs_value_is_file)
+		return get_file(param->file);
+	if (param->type != fs_value_is_string || !param->string || kstrtouint(param->string, 0, &fd))
+		return ERR_PTR(-EINVAL);
+	return fget(fd) ?: ERR_PTR(-EBADF);
+}
+
+/* The id in the caller's namespace as the kernel's own; false when it has none, or none in @fc's namespace. */
+RUST_FUSE_HELPER(bool, make_kuid, const struct fs_context *fc, uid_t id, u32 *kid)
+{
+	kuid_t uid = make_kuid(current_user_ns(), id);
+
+	*kid = __kuid_val(uid);
+	return uid_valid(uid) && kuid_has_mapping(fc->user_ns, uid);
+}
+
+RUST_FUSE_HELPER(bool, make_kgid, const struct fs_context *fc, gid_t id, u32 *kid)
+{
+	kgid_t gid = make_kgid(current_user_ns(), id);
+
+	*kid = __kgid_val(gid);
+	return gid_valid(gid) && kgid_has_mapping(fc->user_ns, gid);
+}
+
+RUST_FUSE_HELPER(u32, from_kuid_munged, struct user_namespace *ns, u32 id)
+{
+	return from_kuid_munged(ns, KUIDT_INIT(id));
+}
+
+RUST_FUSE_HELPER(u32, from_kgid_munged, struct user_namespace *ns, u32 id)
+{
+	return from_kgid_munged(ns, KGIDT_INIT(id));
+}
+
+/* Whether every id of the current task is this one, so that whoever it is can already do all that @uid can do to it. */
+RUST_FUSE_HELPER(bool, current_is_all, u32 uid, u32 gid)
+{
+	const struct cred *cred = current_cred();
+	kuid_t u = KUIDT_INIT(uid);
+	kgid_t g = KGIDT_INIT(gid);
+
+	return uid_eq(cred->euid, u) && uid_eq(cred->suid, u) && uid_eq(cred->uid, u) &&
+	       gid_eq(cred->egid, g) && gid_eq(cred->sgid, g) && gid_eq(cred->gid, g);
+}
+
+RUST_FUSE_HELPER(bool, is_init_user_ns, const struct user_namespace *ns)
+{
+	return ns == &init_user_ns;
+}
+
+RUST_FUSE_HELPER(bool, current_in_userns, const struct user_namespace *ns)
+{
+	return current_in_userns(ns);
+}
+
+/* Whether @fc changes a mount, and whether by mount(2), whose callers pass every option again. */
+RUST_FUSE_HELPER(bool, fc_reconfigures, const struct fs_context *fc)
+{
+	return fc->purpose == FS_CONTEXT_FOR_RECONFIGURE;
+}
+
+RUST_FUSE_HELPER(bool, fc_is_oldapi, const struct fs_context *fc)
+{
+	return fc->oldapi;
+}
+
+RUST_FUSE_HELPER(char *, kstrdup, const char *s)
+{
+	return kstrdup(s, GFP_KERNEL);
+}

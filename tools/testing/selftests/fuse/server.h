@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A small FUSE server that speaks the protocol on /dev/fuse itself, in a process of its own. What it does wrong and what it
+ * counts is in memory that the test shares. One directory: the file "file" (node 2, as long as size), and a file for each
+ * name that starts with "n" (node 100 and more). Include after kselftest_harness.h.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BUF (1 << 20)
+#define MESSAGE (BUF + 4096)
+#define NODE_FILE 2
+#define NODE_NAMES 100
+
+enum bend { STRAIGHT, UNKNOWN_ID, POSITIVE_ERROR, TOO_LONG, TOO_SHORT, WRONG_LENGTH, TWICE };
+
+struct shared {
+	/* What the test says. */
+	volatile uint64_t size;
+	volatile uint32_t hang;		/* this opcode is not answered */
+	volatile uint32_t fail;		/* this opcode is answered with error */
+	volatile int error;
+	volatile uint32_t bend_op;	/* this opcode is answered in the wrong way */
+	volatile int bend;
+	volatile uint64_t ttl;		/* seconds that names and attributes are valid */
+	volatile uint32_t open_flags;
+	volatile uint64_t init_flags;
+	volatile uint32_t minor;
+	/* What the server says. */
+	volatile int count[64];
+	volatile int forgotten;		/* lookups that were given back */
+	volatile int bent_errno;	/* what write(2) said to a bent answer */
+	volatile uint32_t last_uid;	/* of a LOOKUP or OPEN */
+	char data[BUF];
+};
+
+struct server {
+	struct shared *s;
+	pid_t pid;
+	int fd;
+	char dir[64];
+};
+
+/* Marks where the program begins and ends in the kernel's log, for the scan of the runner. */
+extern char *program_invocation_short_name;
+static pid_t first_pid;
+
+static void mark(const char *what)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		dprintf(fd, "<6>%s fuse:%s", what, program_invocation_short_name);
+		close(fd);
+	}
+}
+
+static void __attribute__((constructor)) mark_begin(void)
+{
+	first_pid = getpid();
+	mark("ksft-begin");
+}
+
+static void __attribute__((destructor)) mark_end(void)
+{
+	if (getpid() == first_pid)
+		mark("ksft-end");
+}
+
+static inline bool module_is_c(void)
+{
+	const char *m = getenv("MODULE");
+
+	return m && !strcmp(m, "c");
+}
+
+static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->ino = node;
+	a->mode = node == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0644;
+	a->nlink = 1;
+	a->size = node == NODE_FILE ? s->size : 0;
+	a->blksize = 4096;
+	if (node == NODE_FILE)
+		a->mtime = 1000;
+}
+
+static ssize_t answer(int fd, const struct fuse_in_header *in, int error, const void *body, size_t len)
+{
+	static __thread char out[MESSAGE];
+	struct fuse_out_header *h = (void *)out;
+
+	if (error)
+		len = 0;
+	h->len = sizeof(*h) + len;
+	h->error = error;
+	h->unique = in->unique;
+	if (len)
+		memcpy(out + sizeof(*h), body, len);
+	return write(fd, out, h->len);
+}
+
+static void answer_bent(int fd, struct shared *s, const struct fuse_in_header *in, const void *body, size_t len)
+{
+	static char out[MESSAGE];
+	struct fuse_out_header *h = (void *)out;
+	size_t n = sizeof(*h) + len;
+
+	memcpy(out + sizeof(*h), body, len);
+	*h = (struct fuse_out_header){ .len = n, .unique = in->unique };
+	switch (s->bend) {
+	case UNKNOWN_ID:
+		h->unique += 1000000;
+		break;
+	case POSITIVE_ERROR:
+		h->error = 5;
+		break;
+	case TOO_LONG:
+		h->len = n = n + 8;
+		break;
+	case TOO_SHORT:
+		h->len = n = sizeof(*h) + 8;
+		break;
+	case WRONG_LENGTH:
+		h->len = n + 1;
+		break;
+	}
+	s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
+	/* What was refused without an effect is answered properly. */
+	if (s->bend == TWICE) {
+		s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
+	} else if (s->bend == UNKNOWN_ID || s->bend == POSITIVE_ERROR || s->bend == WRONG_LENGTH) {
+		answer(fd, in, 0, body, len);
+	}
+}
+
+static void serve(int fd, struct shared *s)
+{
+	static __thread char in[MESSAGE];
+	static __thread char data[BUF];
+
+	for (;;) {
+		struct fuse_in_header *h = (void *)in;
+		char *arg = in + sizeof(*h);
+		ssize_t n = read(fd, in, sizeof(in));
+		const void *body = NULL;
+		size_t len = 0;
+		int error = 0;
+		union {
+			struct fuse_init_out init;
+			struct fuse_attr_out attr;
+			struct fuse_entry_out entry;
+			struct fuse_open_out open;
+			struct fuse_write_out write;
+			struct fuse_statfs_out statfs;
+		} o;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)sizeof(*h))
+			_exit(0);
+		memset(&o, 0, sizeof(o));
+		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
+		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN)
+			s->last_uid = h->uid;
+		if (h->opcode == FUSE_FORGET) {
+			s->forgotten += ((struct fuse_forget_in *)arg)->nlookup;
+			continue;
+		}
+		if (h->opcode == FUSE_BATCH_FORGET) {
+			struct fuse_batch_forget_in *b = (void *)arg;
+			struct fuse_forget_one *one = (void *)(b + 1);
+
+			for (unsigned int i = 0; i < b->count; i++)
+				s->forgotten += one[i].nlookup;
+			continue;
+		}
+		if (h->opcode == FUSE_INTERRUPT || h->opcode == s->hang)
+			continue;
+		if (h->opcode == s->fail) {
+			answer(fd, h, -s->error, NULL, 0);
+			continue;
+		}
+		switch (h->opcode) {
+		case FUSE_INIT: {
+			struct fuse_init_in *i = (void *)arg;
+
+			o.init.major = FUSE_KERNEL_VERSION;
+			o.init.minor = s->minor;
+			o.init.max_readahead = i->max_readahead;
+			o.init.max_write = BUF;
+			o.init.max_pages = BUF / 4096;
+			o.init.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT | (uint32_t)s->init_flags;
+			o.init.flags2 = s->init_flags >> 32;
+			len = s->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(o.init);
+			break;
+		}
+		case FUSE_LOOKUP:
+			if (!strcmp(arg, "file"))
+				o.entry.nodeid = NODE_FILE;
+			else if (arg[0] == 'n')
+				o.entry.nodeid = NODE_NAMES + atoi(arg + 1);
+			else
+				error = -ENOENT;
+			o.entry.entry_valid = o.entry.attr_valid = s->ttl;
+			fill_attr(s, o.entry.nodeid, &o.entry.attr);
+			len = sizeof(o.entry);
+			break;
+		case FUSE_GETATTR:
+		case FUSE_SETATTR:
+			if (h->opcode == FUSE_SETATTR && ((struct fuse_setattr_in *)arg)->valid & FATTR_SIZE)
+				s->size = ((struct fuse_setattr_in *)arg)->size;
+			o.attr.attr_valid = s->ttl;
+			fill_attr(s, h->nodeid, &o.attr.attr);
+			len = sizeof(o.attr);
+			break;
+		case FUSE_OPEN:
+		case FUSE_OPENDIR:
+			o.open.fh = h->nodeid;
+			o.open.open_flags = h->opcode == FUSE_OPEN ? s->open_flags : 0;
+			len = sizeof(o.open);
+			break;
+		case FUSE_READ: {
+			struct fuse_read_in *r = (void *)arg;
+
+			len = r->offset >= s->size ? 0 : r->size;
+			if (r->offset + len > s->size)
+				len = s->size - r->offset;
+			memcpy(data, s->data + r->offset, len);
+			body = data;
+			break;
+		}
+		case FUSE_WRITE: {
+			struct fuse_write_in *w = (void *)arg;
+
+			if (w->offset + w->size > BUF) {
+				error = -ENOSPC;
+				break;
+			}
+			memcpy(s->data + w->offset, w + 1, w->size);
+			if (w->offset + w->size > s->size)
+				s->size = w->offset + w->size;
+			o.write.size = w->size;
+			len = sizeof(o.write);
+			break;
+		}
+		case FUSE_READDIR: {
+			struct fuse_read_in *r = (void *)arg;
+			struct fuse_dirent *d = (void *)data;
+
+			if (r->offset == 0) {
+				memset(d, 0, 32);
+				*d = (struct fuse_dirent){ .ino = NODE_FILE, .off = 1, .namelen = 4, .type = DT_REG };
+				memcpy(d->name, "file", 4);
+				len = FUSE_DIRENT_SIZE(d);
+			}
+			body = data;
+			break;
+		}
+		case FUSE_STATFS:
+			o.statfs.st.blocks = 1234;
+			o.statfs.st.bsize = o.statfs.st.frsize = 4096;
+			o.statfs.st.namelen = 255;
+			len = sizeof(o.statfs);
+			break;
+		case FUSE_RELEASE:
+		case FUSE_RELEASEDIR:
+		case FUSE_FLUSH:
+		case FUSE_FSYNC:
+		case FUSE_ACCESS:
+			break;
+		default:
+			error = -ENOSYS;
+		}
+		if (!body)
+			body = &o;
+		if (!error && h->opcode == s->bend_op)
+			answer_bent(fd, s, h, body, len);
+		else
+			answer(fd, h, error, body, len);
+	}
+}
+
+static inline void server_init(struct server *v)
+{
+	v->s = mmap(NULL, sizeof(*v->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	v->s->ttl = 3600;
+	v->s->minor = FUSE_KERNEL_MINOR_VERSION;
+	v->s->size = BUF / 2;
+	for (int i = 0; i < BUF; i++)
+		v->s->data[i] = (i >> 8) * 7 + i;
+	v->pid = 0;
+	v->fd = -1;
+	strcpy(v->dir, "/tmp/fuseXXXXXX");
+	if (!mkdtemp(v->dir))
+		abort();
+}
+
+/* Mounts with more options; 0 or an errno. The descriptor stays open. */
+static inline int server_mount(struct server *v, const char *more)
+{
+	char options[256];
+
+	v->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (v->fd < 0)
+		return errno;
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%d,group_id=%d%s", v->fd, getuid(), getgid(), more);
+	return mount("test", v->dir, "fuse", MS_NOSUID | MS_NODEV, options) ? errno : 0;
+}
+
+/* Starts the server; the test gives its own descriptor up. */
+static inline void server_run(struct server *v)
+{
+	v->pid = fork();
+	if (!v->pid) {
+		serve(v->fd, v->s);
+		_exit(0);
+	}
+	close(v->fd);
+	v->fd = -1;
+}
+
+static inline int server_start(struct server *v, const char *more)
+{
+	int e = server_mount(v, more);
+
+	if (!e)
+		server_run(v);
+	return e;
+}
+
+static inline void server_kill(struct server *v)
+{
+	if (v->pid > 0) {
+		kill(v->pid, SIGKILL);
+		waitpid(v->pid, NULL, 0);
+	}
+	v->pid = 0;
+}
+
+static inline void server_end(struct server *v)
+{
+	umount2(v->dir, MNT_DETACH);
+	server_kill(v);
+	if (v->fd >= 0)
+		close(v->fd);
+	rmdir(v->dir);
+	munmap(v->s, sizeof(*v->s));
+}
+
+static inline const char *under(const struct server *v, const char *name)
+{
+	static __thread char path[4][128];
+	static __thread int n;
+
+	n = (n + 1) & 3;
+	snprintf(path[n], sizeof(path[n]), "%s/%s", v->dir, name);
+	return path[n];
+}
+
+/* Waits for something that comes soon; false after 10 seconds. */
+#define soon(condition) ({					\
+	bool _is = false;					\
+	for (int _i = 0; !_is && _i < 2000; _i++) {		\
+		_is = (condition);				\
+		if (!_is)					\
+			usleep(5000);				\
+	}							\
+	_is;							\
+})
+
+#endif
