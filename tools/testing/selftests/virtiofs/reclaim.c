@@ -280,4 +280,47 @@ TEST_F(full, refused_mapping)
 	EXPECT_EQ(0, ranges_unaccounted(variant->tag));
 }
 
+/* Faults for the first two pages of what is touched. */
+static long two_touches(const char *p)
+{
+	long before;
+
+	touch_all(p, 0);
+	faults();
+	before = faults();
+	touch_all(p, 2 * PAGE);
+	return faults() - before;
+}
+
+/* In a full window, a first touch in the middle of a part gets its page only; one at the start, or one that comes back, all. */
+TEST(passing_visits)
+{
+	size_t size = 16 * RANGE, i;
+	struct fs fs = {};
+	char *p;
+	int fd;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("second"))
+		SKIP(return, "no device with a window of 16 MiB");
+	if (module_is_c())
+		SKIP(return, "known difference: maps 2 MiB for every touch, or never again (G-10)");
+	ASSERT_EQ(0, fs_mount(&fs, "second", "dax=always"));
+	ASSERT_EQ(0, host(&fs, NULL, 0, "truncate -s %lu v", size));
+	fd = open(at(&fs, "v"), O_RDWR);
+	p = map_at(fd, size, PROT_READ, true);
+	ASSERT_TRUE(fd >= 0 && p != MAP_FAILED);
+	/* While there is room every touch maps all of its part. */
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(1, two_touches(p + i * RANGE + 5 * PAGE));
+	EXPECT_EQ(0, window_number("second", "ranges_free"));
+	EXPECT_EQ(2, two_touches(p + 9 * RANGE + 5 * PAGE));
+	EXPECT_EQ(1, two_touches(p + 11 * RANGE));
+	munmap(p, size);
+	close(fd);
+	EXPECT_EQ(0, ranges_unaccounted("second"));
+	EXPECT_EQ(0, unlink(at(&fs, "v")));
+	EXPECT_EQ(0, fs_umount(&fs));
+}
+
 TEST_HARNESS_MAIN
