@@ -73,7 +73,9 @@ fn each_range<const WRITE: bool>(
                     pin.window()
                         .copy(pin.addr() + (pos & (RANGE_SIZE - 1)), n, io)
                 }
-                Err(Why::NoRange) if !want.take_over && dax.is_worth_it(inode, index) => {
+                Err(Why::NoRange)
+                    if !want.take_over && dax.is_worth_it(inode, index, pos & (RANGE_SIZE - 1)) =>
+                {
                     want.take_over = true;
                     continue;
                 }

@@ -41,10 +41,12 @@ struct Victim {
 }
 
 impl Dax {
-    /// The window is full and a part of a file was missed: is it worth a range of something else? Otherwise the data goes by
-    /// READ or WRITE.
-    pub(super) fn is_worth_it(&self, inode: &Inode, index: u64) -> bool {
-        self.heat.lock().miss(inode.key(), index)
+    /// The window is full and a part of a file was missed, `at` so many bytes from its start: is it worth a range of something
+    /// else? Otherwise the data goes by READ or WRITE.
+    pub(super) fn is_worth_it(&self, inode: &Inode, index: u64, at: u64) -> bool {
+        // A sequential pass that comes in from a part that has a range will want all of this one.
+        (at == 0 && inode.data().ranges.mapped_before(index, 1) > 0)
+            || self.heat.lock().miss(inode.key(), index)
     }
 
     /// A part got the range that it was worth.
