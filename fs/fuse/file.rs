@@ -161,16 +161,18 @@ impl crate::vfs::file::Operations for Fuse {
             return direct::read_call(io);
         }
         // The file may have grown meanwhile.
-        if io.pos().saturating_add(io.len() as u64) > inode.size()
-            || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA)
-        {
+        let past_end = io.pos().saturating_add(io.len() as u64) > inode.size();
+        if inode.is_dax() {
+            // What is in the window needs no more care: it is the host's.
+            if past_end {
+                stat::refresh_size(file, false)?;
+            }
+            return dax::io::read(io);
+        }
+        if past_end || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA) {
             stat::refresh_size(file, false)?;
         }
-        if inode.is_dax() {
-            dax::io::read(io)
-        } else {
-            io.page_cache()
-        }
+        io.page_cache()
     }
 
     fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {

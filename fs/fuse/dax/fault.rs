@@ -89,7 +89,7 @@ fn pin_or_reclaim<'a>(
             place: place.as_ref(),
             ..want
         };
-        match dax.pin(inode, index, want) {
+        match dax.pin(inode, index, &want) {
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
             // What the attempt itself changed, by closing a range with a pinned page and opening it again, is no news.

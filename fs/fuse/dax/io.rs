@@ -52,15 +52,19 @@ fn each_range<const WRITE: bool>(
     let mut fruitless = 0;
     loop {
         let pos = io.pos();
-        let left = inode.size().saturating_sub(pos).min(rest_of_range(pos));
-        let n = io.len().min(left as usize);
+        let left = inode.size().saturating_sub(pos).min(io.len() as u64);
+        let n = left.min(rest_of_range(pos)) as usize;
         if n == 0 {
             return Ok(done);
         }
         let index = pos >> RANGE_SHIFT;
-        want.ranges = ranges_of(pos, inode.size().min(pos.saturating_add(io.len() as u64)));
+        want.ranges = if left > n as u64 {
+            ranges_of(pos, pos + left)
+        } else {
+            1
+        };
         let moved = if fruitless < FRUITLESS {
-            match dax.pin(inode, index, want) {
+            match dax.pin(inode, index, &want) {
                 Ok(pin) => {
                     if want.take_over {
                         dax.has_got_it(inode, index);

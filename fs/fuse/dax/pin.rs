@@ -90,7 +90,26 @@ impl Want<'_> {
 
 impl Dax {
     /// Pins the range of `index`, mapping it if it is not.
+    #[inline]
     pub(crate) fn pin<'a>(
+        self: &'a Arc<Self>,
+        inode: &Inode,
+        index: u64,
+        want: &Want<'_>,
+    ) -> Result<Pin<'a>, Why> {
+        if let Some(id) = inode.data().ranges.get(index) {
+            if let Ok(using) = self.ranges.lock().hit(id, want.write) {
+                return Ok(Pin {
+                    dax: self,
+                    using: Some(using),
+                });
+            }
+        }
+        self.pin_or_map(inode, index, *want)
+    }
+
+    /// As [`Self::pin`], for what is not there yet.
+    fn pin_or_map<'a>(
         self: &'a Arc<Self>,
         inode: &Inode,
         index: u64,
@@ -140,7 +159,7 @@ impl Dax {
     pub(super) fn locate(&self, inode: &Inode, index: u64, write: bool) -> Option<u64> {
         let id = inode.data().ranges.get(index)?;
         let mut ranges = self.ranges.lock();
-        let using = ranges.get(id, write).ok()?;
+        let using = ranges.hit(id, write).ok()?;
         let _ = ranges.put(using);
         Some(ranges.offset(id))
     }

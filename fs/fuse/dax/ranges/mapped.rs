@@ -29,6 +29,16 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         if let State::Parked(live) = self.slot(id)?.state {
             self.step(id, |_| Ok(State::Mapped(live)))?;
         }
+        self.hit(id, write)
+    }
+
+    /// As [`Self::get`], for a mapping that is open; a parked one is [`Refused::Busy`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    #[inline]
+    pub fn hit(&mut self, id: RangeId, write: bool) -> Result<Use, Refused> {
         let live = self.live(id)?;
         if write && live.mode == Mode::ReadOnly {
             return Err(match live {
