@@ -114,8 +114,9 @@ TEST_F(roomy, parked_ranges_come_back)
 	taken = window_number("dax", "reclaims");
 	EXPECT_EQ(0, counter(&self->fs, "REMOVEMAPPING"));
 	reset_counters(&self->fs);
+	/* Not from the start of a part on: that would be a sequential pass. */
 	for (i = 0; i < 33; i++)
-		ASSERT_EQ(8, pread(self->fd, buf, 8, i * RANGE));
+		ASSERT_EQ(8, pread(self->fd, buf, 8, i * RANGE + PAGE));
 	/* One part of the file has no range, and is not worth one yet. */
 	EXPECT_EQ(1, counter(&self->fs, "READ"));
 	EXPECT_EQ(0, counter(&self->fs, "SETUPMAPPING"));
