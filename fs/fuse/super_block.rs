@@ -156,7 +156,9 @@ impl FileSystem for Fuse {
 
     fn sync(root: &Inode) -> Result {
         let conn: &Conn = root.sb().data();
-        if conn.missing.syncfs.get() {
+        // A server that is a process must not be able to hold up a sync(2) of everything.
+        let process = matches!(root.sb().data().origin(), Origin::Dev(_));
+        if process || conn.missing.syncfs.get() {
             return Ok(());
         }
         let op = Syncfs {
