@@ -117,7 +117,9 @@ pub(crate) fn take(
         if shrinks {
             inode.invalidate_lock().truncate_pages(size);
         }
-        if size != old_size || conn.has(InitFlags::AUTO_INVAL_DATA) {
+        // A server that tells of changes itself is not second-guessed.
+        let auto = conn.has(InitFlags::AUTO_INVAL_DATA);
+        if auto || (size != old_size && !conn.has(InitFlags::EXPLICIT_INVAL_DATA)) {
             inode.invalidate_all_pages();
         }
     }

@@ -163,6 +163,7 @@ impl Conn {
             | InitFlags::MAX_PAGES
             | InitFlags::PARALLEL_DIROPS
             | InitFlags::AUTO_INVAL_DATA
+            | InitFlags::EXPLICIT_INVAL_DATA
             | InitFlags::DO_READDIRPLUS
             | InitFlags::READDIRPLUS_AUTO
             | InitFlags::ASYNC_DIO

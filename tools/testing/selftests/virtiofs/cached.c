@@ -3,6 +3,8 @@
  * Files without DAX, through the page cache: shared mappings and what becomes of dirty pages, writes that fill the cache,
  * reading ahead. Requests are counted at the server; what arrived is looked at on the host.
  */
+#define _GNU_SOURCE
+#include <sys/sendfile.h>
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include "measure.h"
@@ -39,6 +41,7 @@ FIXTURE_TEARDOWN(cached)
 		device(&self->fs, NULL, 0, "faults clear");
 		device(&self->fs, NULL, 0, "release-hung");
 		device(&self->fs, NULL, 0, "delay all 0");
+		device(&self->fs, NULL, 0, "fopen none");
 	}
 	if (self->p != MAP_FAILED)
 		munmap(self->p, SIZE);
@@ -389,6 +392,91 @@ TEST_F(cached, write_fails)
 	EXPECT_EQ(EFAULT, errno);
 	ASSERT_EQ(SIZE, pread(self->fd, self->buf, SIZE, 0));
 	EXPECT_EQ(-1, differs(self->buf, 0, SIZE, 1));
+}
+
+/* What the cache holds goes with an open, unless the server says that it may stay. */
+TEST_F(cached, keep_cache)
+{
+	int keep, i;
+
+	for (keep = 0; keep < 2; keep++) {
+		ASSERT_EQ(0, device(&self->fs, NULL, 0, keep ? "fopen KEEP_CACHE,NOFLUSH" : "fopen none"));
+		for (i = 0; i < 2; i++) {
+			close(self->fd);
+			self->fd = open(at(&self->fs, "c/f"), O_RDONLY | O_CLOEXEC);
+			ASSERT_GE(self->fd, 0);
+			reset_counters(&self->fs);
+			ASSERT_EQ(SIZE, pread(self->fd, self->buf, SIZE, 0));
+		}
+		EXPECT_EQ(!keep, counter(&self->fs, "READ") > 0);
+		/* Nor is the server told of closes that do not matter to it. */
+		reset_counters(&self->fs);
+		close(dup(self->fd));
+		EXPECT_EQ(!keep, counter(&self->fs, "FLUSH") > 0);
+	}
+}
+
+/* Who has a file open sees what the host changes in place, when the second of belief is over. */
+TEST_F(cached, auto_inval)
+{
+	ASSERT_EQ(SIZE, pread(self->fd, self->buf, SIZE, 0));
+	ASSERT_EQ(0, host_make(&self->fs, "c/f", SIZE, 9));
+	usleep(1200000);
+	ASSERT_EQ(SIZE, pread(self->fd, self->buf, SIZE, 0));
+	EXPECT_EQ(-1, differs(self->buf, 0, SIZE, 9));
+}
+
+/* splice(2) and sendfile(2), from the file and to it. */
+TEST_F(cached, splice)
+{
+	int to = open(at(&self->fs, "c/to"), O_RDWR | O_CREAT | O_CLOEXEC, 0644), tube[2];
+	loff_t pos = 12345;
+	off_t from = 0;
+	size_t n;
+
+	ASSERT_GE(to, 0);
+	for (n = 0; n < SIZE;) {
+		ssize_t got = sendfile(to, self->fd, &from, SIZE - n);
+
+		ASSERT_LT(0, got);
+		n += got;
+	}
+	EXPECT_EQ(0, host_has(&self->fs, "c/to", SIZE, 1));
+	ASSERT_EQ(0, pipe2(tube, O_CLOEXEC));
+	ASSERT_EQ(30000, splice(self->fd, &pos, tube[1], NULL, 30000, 0));
+	ASSERT_EQ(30000, read(tube[0], self->buf, 30000));
+	EXPECT_EQ(-1, differs(self->buf, 12345, 30000, 1));
+	fill(self->buf, 777, 30000, 2);
+	ASSERT_EQ(30000, write(tube[1], self->buf, 30000));
+	pos = 777;
+	ASSERT_EQ(30000, splice(tube[0], NULL, to, &pos, 30000, 0));
+	ASSERT_EQ(30000, pread(to, self->buf, 30000, 777));
+	EXPECT_EQ(-1, differs(self->buf, 777, 30000, 2));
+	close(to);
+	close(tube[0]);
+	close(tube[1]);
+}
+
+/* What is stored in a mapping is there for what the server does itself: copying, finding data, punching. */
+TEST_F(cached, dirty_and_server)
+{
+	int to = open(at(&self->fs, "c/to"), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	loff_t from = 0, into = 0;
+
+	ASSERT_GE(to, 0);
+	self->p = map(self->fd);
+	ASSERT_NE(MAP_FAILED, self->p);
+	fill(self->p, 0, SIZE, 2);
+	ASSERT_EQ(SIZE, copy_file_range(self->fd, &from, to, &into, SIZE, 0));
+	EXPECT_EQ(0, host_has(&self->fs, "c/to", SIZE, 2));
+	fill(self->p, 0, SIZE, 3);
+	/* The parts of pages around a hole stay. */
+	ASSERT_EQ(0, fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 2 * PAGE));
+	EXPECT_EQ(-1, differs(self->p, 0, 100, 3));
+	EXPECT_EQ(0, self->p[100]);
+	EXPECT_EQ(0, self->p[2 * PAGE + 99]);
+	EXPECT_EQ(-1, differs(self->p + 2 * PAGE + 100, 2 * PAGE + 100, SIZE - 2 * PAGE - 100, 3));
+	close(to);
 }
 
 /* A write from a mapping of the same page of the same file. */
