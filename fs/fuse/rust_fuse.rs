@@ -16,8 +16,9 @@
 //!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
-//! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], and is answered the same way back. Data of
-//! a DAX file takes no such way: [`dax`] has the server map it into the window once, and copies or faults it from there.
+//! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], or through [`dev`] to a process, and is
+//! answered the same way back. Data of a DAX file takes no such way: [`dax`] has the server map it into the window once, and
+//! copies or faults it from there.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
