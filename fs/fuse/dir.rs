@@ -125,6 +125,15 @@ impl crate::vfs::dir::Operations for Fuse {
         names::create_open(dir, name, flags, mode)
     }
 
+    fn tmpfile(
+        dir: &Inode,
+        name: &[u8],
+        flags: u32,
+        mode: u32,
+    ) -> Result<(Found<Self>, KBox<FileData>)> {
+        names::tmpfile(dir, name, flags, mode)
+    }
+
     fn link(dir: &Inode, name: &[u8], inode: &Inode) -> Result<Found<Self>> {
         names::link(dir, name, inode)
     }
@@ -143,7 +152,7 @@ impl crate::vfs::dir::Operations for Fuse {
 }
 
 impl crate::vfs::inode::LinkOperations for Fuse {
-    fn read_link(inode: &Inode) -> Result<KVec<u8>> {
+    fn read_link(inode: &Inode) -> Result<(KVec<u8>, bool)> {
         names::read_link(inode)
     }
 }
@@ -165,6 +174,12 @@ impl crate::vfs::file::DirOperations for Fuse {
                 Err(e) if e == errno::enosys() => conn.missing.opendir.set(),
                 Err(e) => return Err(e),
             }
+        }
+        if conn.missing.opendir.get() {
+            data.opened_dir_locally();
+        }
+        if !data.keeps_cache() {
+            readdir::cache::forget(inode);
         }
         Ok(data)
     }

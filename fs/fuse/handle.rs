@@ -13,6 +13,7 @@ use crate::{
         flags::FopenFlags,
         ids::{Fh, NodeId},
     },
+    readdir,
     vfs::cred::Caller,
 };
 use kernel::{
@@ -64,6 +65,8 @@ pub(crate) struct FileData {
     /// Who took a lock of flock(2), and a lock of the open file, at the server.
     pub(crate) flock: SetOnce<u64>,
     pub(crate) ofd: SetOnce<u64>,
+    /// Where a reader of a directory is in what is kept of it.
+    pub(crate) stream: readdir::cache::Stream,
 }
 
 impl FileData {
@@ -76,6 +79,7 @@ impl FileData {
                 shared: SetOnce::new(),
                 flock: SetOnce::new(),
                 ofd: SetOnce::new(),
+                stream: readdir::cache::Stream::default(),
             },
             GFP_KERNEL,
         )?)
@@ -95,6 +99,21 @@ impl FileData {
     /// The handle for requests; 0 for a server without OPEN.
     pub(crate) fn handle(&self) -> Fh {
         self.fh.unwrap_or_default()
+    }
+
+    /// A server without OPENDIR leaves it to the client what to keep of directories.
+    pub(crate) fn opened_dir_locally(&mut self) {
+        self.flags = FopenFlags::CACHE_DIR | FopenFlags::KEEP_CACHE;
+    }
+
+    /// Whether the entries of the directory may be kept.
+    pub(crate) fn keeps_list(&self) -> bool {
+        self.flags.contains(FopenFlags::CACHE_DIR)
+    }
+
+    /// Whether what was kept by others may be used.
+    pub(crate) fn keeps_cache(&self) -> bool {
+        self.flags.contains(FopenFlags::KEEP_CACHE)
     }
 
     /// How the server wants the file to be treated.

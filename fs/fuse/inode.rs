@@ -39,6 +39,9 @@ pub(crate) struct InodeData {
     pub(crate) advice: readdir::Advice,
     /// A process has asked the server for a POSIX lock.
     pub(crate) posix_locked: Flag,
+    /// What is kept of a directory's entries.
+    #[pin]
+    pub(crate) list: readdir::cache::List,
     /// Where its parts are in the DAX window.
     #[pin]
     pub(crate) ranges: dax::map::Map,
@@ -116,6 +119,7 @@ impl InodeData {
             }, "fuse inode"),
             advice: readdir::Advice::default(),
             posix_locked: Flag::default(),
+            list <- readdir::cache::List::new(),
             ranges <- dax::map::Map::new(),
             writeback <- WriteBack::new(),
         })
@@ -290,6 +294,11 @@ pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32) -> Result<InodeRef> {
         }
         Got::Existing(_) => Err(EIO),
     }
+}
+
+/// Which life of its node id it is.
+pub(crate) fn generation(inode: &Inode) -> u64 {
+    inode.data().state.lock().generation
 }
 
 /// Sends FORGET for what the server counts. The inode leaves memory.

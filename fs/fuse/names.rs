@@ -6,8 +6,8 @@
 
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
-    chan::{self, Flow, ForgetNode, Payload},
-    conn::Conn,
+    chan::{self, Flow, ForgetNode, Operation, Payload},
+    conn::{Conn, Flag},
     dir::entry,
     errno,
     handle::FileData,
@@ -15,14 +15,17 @@ use crate::{
     ops::{
         file::Release,
         names::{
-            self, Create, Link, Mkdir, Mknod, Readlink, Remove, Rename2, RenameNames, Symlink,
+            self, Create, EntryAndOpen, Link, Mkdir, Mknod, Readlink, Remove, Rename2, RenameNames,
+            Symlink, Tmpfile,
         },
     },
     proto::{
         dir::{MkdirIn, MknodIn},
         file::CreateIn,
+        flags::InitFlags,
         ids::NodeId,
     },
+    readdir,
     vfs::{
         cred::Caller,
         dir::{Found, Node, Rename},
@@ -36,9 +39,15 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 
 const O_NOCTTY: u32 = 0o400;
 
+/// Names in `dir` were changed, or may have been.
+fn changed(dir: &Inode) {
+    attr::changed(dir, fields::ENTRIES);
+    readdir::cache::changed(dir);
+}
+
 /// What an answer that must name an inode of the type `typ` found.
 fn found(dir: &Inode, typ: u32, made: Result<Option<Entry>>) -> Result<Found<Fuse>> {
-    attr::changed(dir, fields::ENTRIES);
+    changed(dir);
     let made = made?.filter(|made| made.is_type(typ)).ok_or(EIO)?;
     Ok(Found {
         valid_until: made.valid_until(),
@@ -46,8 +55,18 @@ fn found(dir: &Inode, typ: u32, made: Result<Option<Entry>>) -> Result<Found<Fus
     })
 }
 
+/// The mode of a new inode, less what the caller masks where the server leaves that to us.
+fn masked(conn: &Conn, mode: u32) -> u32 {
+    if conn.has(InitFlags::DONT_MASK) {
+        mode
+    } else {
+        mode & !Caller::umask()
+    }
+}
+
 /// Makes a name for a new inode.
 pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Fuse>> {
+    let conn: &Conn = dir.sb().data();
     let parent = NodeId::new(dir.key());
     let umask = Caller::umask();
     let typ = match node {
@@ -58,7 +77,7 @@ pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<F
     let made = match node {
         Node::Plain { mode, rdev } => {
             let arg = MknodIn {
-                mode,
+                mode: masked(conn, mode),
                 rdev,
                 umask,
                 padding: 0,
@@ -66,6 +85,7 @@ pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<F
             entry(dir, &Mknod { parent, name, arg })
         }
         Node::Directory { mode } => {
+            let mode = masked(conn, mode);
             let arg = MkdirIn { mode, umask };
             entry(dir, &Mkdir { parent, name, arg })
         }
@@ -95,8 +115,8 @@ fn symlink(dir: &Inode, name: &[u8], target: &[u8]) -> Result<Option<Entry>> {
     Entry::new(conn, out, node, version)
 }
 
-/// What a symbolic link says.
-pub(crate) fn read_link(inode: &Inode) -> Result<KVec<u8>> {
+/// What a symbolic link says, and whether that may be believed for as long as the inode is in memory.
+pub(crate) fn read_link(inode: &Inode) -> Result<(KVec<u8>, bool)> {
     let room = KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?;
     let flow = Flow::FromServer((PAGE_SIZE - 1) as u32);
     let op = Readlink(NodeId::new(inode.key()));
@@ -109,7 +129,8 @@ pub(crate) fn read_link(inode: &Inode) -> Result<KVec<u8>> {
         return Err(EIO);
     };
     text.truncate(len);
-    Ok(text)
+    let keep = inode.sb().data().has(InitFlags::CACHE_SYMLINKS);
+    Ok((text, keep))
 }
 
 /// Gives an inode another name.
@@ -159,10 +180,12 @@ pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
             // Nobody knows which names there are now: ask.
             r.old.set_valid_until(Moment::PAST);
             r.new.set_valid_until(Moment::PAST);
+            changed(r.old_dir);
+            changed(r.new_dir);
         }
     } else {
-        attr::changed(r.old_dir, fields::ENTRIES);
-        attr::changed(r.new_dir, fields::ENTRIES);
+        changed(r.old_dir);
+        changed(r.new_dir);
         if let Some(moved) = r.old.inode() {
             attr::changed(moved, fields::LINKS);
         }
@@ -188,10 +211,11 @@ pub(crate) fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) 
         parent: NodeId::new(dir.key()),
         name,
     };
-    dir.sb().data().call(dir.sb(), &op)?;
-    victim.drop_link();
-    attr::changed(dir, fields::ENTRIES);
+    let done = dir.sb().data().call(dir.sb(), &op);
+    changed(dir);
     attr::changed(victim, fields::LINKS);
+    done?;
+    victim.drop_link();
     Ok(())
 }
 
@@ -202,27 +226,58 @@ pub(crate) fn create_open(
     flags: u32,
     mode: u32,
 ) -> Result<Option<(Found<Fuse>, KBox<FileData>)>> {
+    let missing = &dir.sb().data().missing.create;
+    made_open(dir, missing, flags, mode, |parent, arg| Create {
+        parent,
+        name,
+        arg,
+    })
+}
+
+/// Creates and opens a regular file without a name.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` where the server cannot.
+pub(crate) fn tmpfile(
+    dir: &Inode,
+    name: &[u8],
+    flags: u32,
+    mode: u32,
+) -> Result<(Found<Fuse>, KBox<FileData>)> {
+    let missing = &dir.sb().data().missing.tmpfile;
+    made_open(dir, missing, flags, mode, |parent, arg| Tmpfile {
+        parent,
+        name,
+        arg,
+    })?
+    .ok_or(errno::eopnotsupp())
+}
+
+fn made_open<O: Operation<Reply = EntryAndOpen>>(
+    dir: &Inode,
+    missing: &Flag,
+    flags: u32,
+    mode: u32,
+    op: impl FnOnce(NodeId, CreateIn) -> O,
+) -> Result<Option<(Found<Fuse>, KBox<FileData>)>> {
     let conn: &Conn = dir.sb().data();
-    if conn.missing.create.get() {
+    if missing.get() {
         return Ok(None);
     }
     let node = ForgetNode::new()?;
     let mut data = FileData::new()?;
     let version = conn.attr_version();
-    let op = Create {
-        parent: NodeId::new(dir.key()),
-        name,
-        arg: CreateIn {
-            flags: flags & !O_NOCTTY,
-            mode,
-            umask: Caller::umask(),
-            ..Default::default()
-        },
+    let arg = CreateIn {
+        flags: flags & !O_NOCTTY,
+        mode: masked(conn, mode),
+        umask: Caller::umask(),
+        ..Default::default()
     };
-    let out = match conn.call(dir.sb(), &op) {
+    let out = match conn.call(dir.sb(), &op(NodeId::new(dir.key()), arg)) {
         Ok(out) => out,
         Err(e) if e == errno::enosys() => {
-            conn.missing.create.set();
+            missing.set();
             return Ok(None);
         }
         Err(e) => return Err(e),

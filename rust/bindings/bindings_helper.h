@@ -4,6 +4,7 @@
 #include <linux/dax.h>
 #include <linux/dcache.h>
 #include <linux/fileattr.h>
+#include <linux/exportfs.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>

@@ -503,6 +503,42 @@ RUST_FUSE_HELPER(bool, d_in_lookup, const struct dentry *dentry)
 	return d_in_lookup(dentry);
 }
 
+RUST_FUSE_HELPER(struct folio *, lock_folio, struct address_space *mapping, pgoff_t index, bool create)
+{
+	struct folio *folio = __filemap_get_folio(mapping, index, FGP_LOCK | FGP_ACCESSED | (create ? FGP_CREAT : 0), mapping_gfp_mask(mapping));
+
+	return IS_ERR(folio) ? NULL : folio;
+}
+
+RUST_FUSE_HELPER(void, unlock_folio, struct folio *folio)
+{
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+RUST_FUSE_HELPER(bool, folio_test_uptodate, const struct folio *folio)
+{
+	return folio_test_uptodate(folio);
+}
+
+RUST_FUSE_HELPER(void, folio_mark_uptodate, struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+}
+
+/* dput() is faster without the flag. A race gives either state. */
+RUST_FUSE_HELPER(void, d_set_delete, struct dentry *dentry, bool on)
+{
+	if (on == !!(READ_ONCE(dentry->d_flags) & DCACHE_OP_DELETE))
+		return;
+	spin_lock(&dentry->d_lock);
+	if (on)
+		dentry->d_flags |= DCACHE_OP_DELETE;
+	else
+		dentry->d_flags &= ~DCACHE_OP_DELETE;
+	spin_unlock(&dentry->d_lock);
+}
+
 RUST_FUSE_HELPER(void, d_lookup_done, struct dentry *dentry)
 {
 	d_lookup_done(dentry);

@@ -74,8 +74,11 @@ impl<T: FileSystem> Cached<T> {
 
     /// Believes the name until `until`.
     pub(crate) fn set_valid_until(&self, until: Moment) {
-        // SAFETY: As in `valid_until`.
-        unsafe { (&raw mut (*self.as_raw()).d_time).write_volatile(until.to_raw() as usize) };
+        // SAFETY: As in `valid_until`. What is believed for no time at all leaves the cache with its last user.
+        unsafe {
+            (&raw mut (*self.as_raw()).d_time).write_volatile(until.to_raw() as usize);
+            bindings::rust_fuse_d_set_delete(self.as_raw(), until == Moment::PAST);
+        };
     }
 }
 
@@ -107,9 +110,19 @@ struct Ops<T: FileSystem>(PhantomData<T>);
 impl<T: FileSystem> Ops<T> {
     const TABLE: &'static bindings::dentry_operations = &bindings::dentry_operations {
         d_revalidate: Some(Self::revalidate),
+        d_delete: Some(Self::delete),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
+
+    /// # Safety
+    ///
+    /// For the VFS only: `dentry` belongs to `T`, and its lock is held.
+    unsafe extern "C" fn delete(dentry: *const bindings::dentry) -> c_int {
+        // SAFETY: As this function requires.
+        let dentry = unsafe { Cached::<T>::from_raw(dentry.cast_mut()) };
+        c_int::from(dentry.valid_until().passed())
+    }
 
     /// # Safety
     ///

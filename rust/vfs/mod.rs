@@ -15,6 +15,7 @@ pub(crate) mod cred;
 pub(crate) mod defer;
 pub(crate) mod dentry;
 pub(crate) mod dir;
+pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod fileattr;
 pub(crate) mod fs;

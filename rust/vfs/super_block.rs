@@ -183,7 +183,7 @@ pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::
         (*sb).s_blocksize = kernel::page::PAGE_SIZE as c_ulong;
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
         (*sb).s_time_gran = 1;
-        (*sb).s_iflags |= bindings::SB_I_NOIDMAP as usize;
+        (*sb).s_iflags |= (bindings::SB_I_NOIDMAP | bindings::SB_I_NOUMASK) as usize;
         (*sb).s_xattr = M::Fs::xattr_handlers().0;
         super::dentry::set_ops::<M::Fs>(sb);
         kernel::error::to_result(bindings::super_setup_bdi(sb))?;

@@ -168,6 +168,10 @@ impl Conn {
             | InitFlags::READDIRPLUS_AUTO
             | InitFlags::ASYNC_DIO
             | InitFlags::DIRECT_IO_ALLOW_MMAP
+            | InitFlags::DONT_MASK
+            | InitFlags::CACHE_SYMLINKS
+            | InitFlags::EXPORT_SUPPORT
+            | InitFlags::NO_EXPORT_SUPPORT
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT
             | InitFlags::HAS_IOCTL_DIR;

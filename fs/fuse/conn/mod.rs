@@ -62,6 +62,8 @@ pub(crate) struct Missing {
     pub(crate) open: Flag,
     /// OPENDIR: directories need none.
     pub(crate) opendir: Flag,
+    /// TMPFILE.
+    pub(crate) tmpfile: Flag,
     /// READDIRPLUS.
     pub(crate) readdirplus: Flag,
     /// FLUSH.

@@ -173,6 +173,8 @@ impl Type for FuseType {
         if !sb.in_initial_ns() {
             sb.set_untrusted();
         }
+        // What the server agrees to is known later.
+        sb.set_export(true);
         if let Some(subtype) = &options.subtype {
             sb.set_subtype(subtype)?;
         }

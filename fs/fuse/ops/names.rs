@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on names: LOOKUP, MKNOD, MKDIR, CREATE, SYMLINK, LINK, UNLINK, RMDIR, RENAME; and READLINK.
+//! Operations on names: LOOKUP, MKNOD, MKDIR, CREATE, TMPFILE, SYMLINK, LINK, UNLINK, RMDIR, RENAME; and READLINK.
 
 use super::name_op;
 use crate::{
@@ -39,6 +39,11 @@ name_op! {
 name_op! {
     /// CREATE: makes a regular file and opens it.
     Create(parent, name, arg: CreateIn) -> EntryAndOpen = Opcode::CREATE;
+}
+
+name_op! {
+    /// TMPFILE: makes a regular file without a name in `parent` and opens it.
+    Tmpfile(parent, name, arg: CreateIn) -> EntryAndOpen = Opcode::TMPFILE;
 }
 
 /// The answer to CREATE and TMPFILE.

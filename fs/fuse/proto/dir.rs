@@ -189,6 +189,25 @@ pub struct DirentRef<'a> {
     pub name: &'a [u8],
 }
 
+impl DirentRef<'_> {
+    /// What stands before the name on the wire.
+    #[inline]
+    pub fn head(&self) -> Dirent {
+        Dirent {
+            ino: self.ino,
+            off: self.off,
+            namelen: self.name.len() as u32,
+            typ: self.typ,
+        }
+    }
+
+    /// Length in bytes of the record, with its padding.
+    #[inline]
+    pub fn record_len(&self) -> usize {
+        (size_of::<Dirent>() + self.name.len()).next_multiple_of(super::REC_ALIGN)
+    }
+}
+
 /// A checked directory entry with attributes, which are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirentPlusRef<'a> {

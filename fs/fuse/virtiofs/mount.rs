@@ -7,6 +7,7 @@ use crate::{
     attr::S_IFDIR,
     conn::{options::Options, Conn, DaxMode, LockMode},
     dax::Dax,
+    export,
     inode::{self, InodeRef},
     super_block::{Mount, Origin},
     vfs::{
@@ -111,6 +112,7 @@ impl Type for VirtioFs {
             }
         }
         conn.init(sb)?;
+        export::set_up(sb);
         inode::root(sb, S_IFDIR)
     }
 

@@ -3,11 +3,12 @@
 //! Directories: what their operations are told and what they answer.
 //!
 //! What the VFS asks of directories is in [`ops`], where the entries that are read go is in [`emit`], and what becomes of
-//! their names in [`slot`]. The VFS holds the directory's inode lock around all of it; nothing here is locked.
+//! their names in [`slot`], a store for lists is in [`store`]. The VFS holds the directory's inode lock around all of it; nothing here is locked.
 
 mod emit;
 mod ops;
 mod slot;
+mod store;
 
 pub(crate) use emit::Emitter;
 pub(crate) use ops::Operations;

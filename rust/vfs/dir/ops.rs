@@ -38,6 +38,8 @@ pub(crate) trait Operations:
         flags: u32,
         mode: u32,
     ) -> Result<Option<Opened<Self>>>;
+    /// Creates a regular file without a name and opens it. `name` stands for that.
+    fn tmpfile(dir: &Inode<Self>, name: &[u8], flags: u32, mode: u32) -> Result<Opened<Self>>;
     /// Removes a name that is no directory.
     fn unlink(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
     /// Removes an empty directory.
@@ -51,6 +53,7 @@ impl<T: Operations> Wrap<T> {
     const TABLE: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(Self::lookup),
         atomic_open: Some(Self::atomic_open),
+        tmpfile: Some(Self::tmpfile),
         create: Some(Self::create),
         mknod: Some(Self::mknod),
         mkdir: Some(Self::mkdir),
@@ -228,19 +231,61 @@ impl<T: Operations> Wrap<T> {
                 to_result(bindings::finish_no_open(file, core::ptr::null_mut()))
             };
         };
+        // SAFETY: By the caller's promise; the lookup has ended.
+        unsafe { Self::open_made(dentry, file, flags, found, data) }
+    }
+
+    /// Joins a file that was created and opened at the server.
+    ///
+    /// # Safety
+    ///
+    /// `dentry` is negative and not in lookup, of this file system, with a stable name, and `file` is being opened at it.
+    unsafe fn open_made(
+        dentry: *mut bindings::dentry,
+        file: *mut bindings::file,
+        flags: u32,
+        found: Found<T>,
+        data: KBox<T::File>,
+    ) -> Result {
         let inode = found.inode.ok_or(EIO)?;
         // A directory must not get a second name.
         if !inode.is_regular() {
             T::release(&inode, flags, data);
             return Err(EIO);
         }
-        // SAFETY: The dentry is negative, and its lookup has ended; the reference to the inode is handed over.
+        // SAFETY: By the caller's promise; the reference to the inode is handed over.
         unsafe {
             bindings::d_instantiate(dentry, inode.clone().into_raw());
+            Dentry::<T>::from_raw(dentry).set_valid_until(found.valid_until);
+            file::adopt::<T>(&inode, dentry, file, data)
         }
-        name.set_valid_until(found.valid_until);
-        // SAFETY: The file is being opened.
-        unsafe { file::adopt::<T>(&inode, dentry, file, data) }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the directory belongs to `T`, and `file` is being opened at a negative name of its own.
+    unsafe extern "C" fn tmpfile(
+        _idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        file: *mut bindings::file,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: As this function requires; nobody else knows the name.
+        let (this, dentry, flags) = unsafe {
+            let dentry = (*file).__bindgen_anon_1.f_path.dentry;
+            (Inode::<T>::from_raw(dir), dentry, (*file).f_flags)
+        };
+        if this.is_bad() {
+            return EIO.to_errno();
+        }
+        // SAFETY: As above.
+        let name = unsafe { Dentry::<T>::from_raw(dentry) }.name();
+        to_int(
+            T::tmpfile(this, name, flags, mode.into()).and_then(|(found, data)| {
+                // SAFETY: As above.
+                unsafe { Self::open_made(dentry, file, flags, found, data) }
+            }),
+        )
     }
 
     /// # Safety

@@ -69,6 +69,8 @@ impl<T: Operations> Wrap<T> {
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         mmap: Some(Self::mmap),
+        // Leases hold among the users of this client.
+        setlease: Some(bindings::generic_setlease),
         fsync: Some(Self::fsync),
         lock: Some(lock::Wrap::<T>::lock),
         flock: Some(lock::Wrap::<T>::flock),

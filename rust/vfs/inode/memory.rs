@@ -10,7 +10,11 @@
 use super::{FileSystem, Inode};
 use crate::bindings;
 use core::mem::MaybeUninit;
-use kernel::{prelude::*, sync::atomic::AtomicFlag, types::Opaque};
+use kernel::{
+    prelude::*,
+    sync::{atomic::AtomicFlag, SetOnce},
+    types::Opaque,
+};
 
 /// The memory of an inode.
 #[repr(C)]
@@ -18,6 +22,8 @@ pub(in crate::vfs) struct Slot<T: FileSystem> {
     inode: Opaque<bindings::inode>,
     pub(super) key: u64,
     pub(super) bad: AtomicFlag,
+    /// What a symbolic link says, with a NUL.
+    pub(super) link: SetOnce<KVec<u8>>,
     pub(super) data: MaybeUninit<T::Inode>,
 }
 
@@ -44,6 +50,7 @@ pub(in crate::vfs) unsafe fn init_slot<T: FileSystem>(slot: *mut Slot<T>) -> *mu
     unsafe {
         (*slot).key = 0;
         (&raw mut (*slot).bad).write(AtomicFlag::new(false));
+        (&raw mut (*slot).link).write(SetOnce::new());
         if T::new_inode()
             .__pinned_init((&raw mut (*slot).data).cast())
             .is_err()
@@ -65,6 +72,7 @@ pub(in crate::vfs) unsafe extern "C" fn free<T: FileSystem>(inode: *mut bindings
     // SAFETY: The VFS gives up the inode; its data was set up by `init_slot`. `kfree` takes slab objects of every cache.
     unsafe {
         (*slot).data.assume_init_drop();
+        core::ptr::drop_in_place(&raw mut (*slot).link);
         bindings::rust_fuse_kfree(slot.cast());
     }
 }

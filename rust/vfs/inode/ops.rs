@@ -301,8 +301,8 @@ impl<T: Operations> Wrap<T> {
 
 /// Operations on symbolic links.
 pub(crate) trait LinkOperations: Operations {
-    /// What the link says, without a NUL.
-    fn read_link(inode: &Inode<Self>) -> Result<KVec<u8>>;
+    /// What the link says, without a NUL, and whether that holds for as long as the inode is in memory.
+    fn read_link(inode: &Inode<Self>) -> Result<(KVec<u8>, bool)>;
 }
 
 /// Wrappers of [`LinkOperations`].
@@ -330,15 +330,18 @@ impl<T: LinkOperations> LinkWrap<T> {
         if this.is_bad() {
             return err_ptr::<c_char>(EIO);
         }
-        let text = T::read_link(this).and_then(|mut text| {
+        let text = T::read_link(this).and_then(|(mut text, keep)| {
             if text.is_empty() || text.contains(&0) {
                 return Err(EIO);
             }
             text.push(0, GFP_KERNEL)?;
-            Ok(text)
+            Ok((text, keep))
         });
         match text {
-            Ok(text) => {
+            Ok((text, keep)) => {
+                if keep {
+                    this.keep_link(&text);
+                }
                 let (p, _, _) = text.into_raw_parts();
                 // SAFETY: The memory came from kmalloc; `kfree_link` gives it back when the VFS is done with it.
                 unsafe {
@@ -363,5 +366,25 @@ impl<T: Operations> New<T> {
     /// Gives it the operations that every inode has.
     pub(crate) fn set_plain(&self) {
         self.set_inode_ops(&Wrap::<T>::TABLE);
+    }
+}
+
+impl<T: LinkOperations> Inode<T> {
+    /// Keeps what the link says, with its NUL. From now on the VFS asks no more, also in lockless walks.
+    fn keep_link(&self, text: &[u8]) {
+        let mut kept = KVec::new();
+        // Others may have been faster, and without memory it is asked for again.
+        if kept.extend_from_slice(text, GFP_KERNEL).is_err() || !self.slot().link.populate(kept) {
+            return;
+        }
+        if let Some(kept) = self.slot().link.as_ref() {
+            kernel::sync::barrier::smp_wmb();
+            // SAFETY: The inode is a link. The text lives as long as the inode's memory, which is given back after lockless
+            // walks have ended; who sees the pointer sees the text, as its reader depends on the address.
+            unsafe {
+                (&raw mut (*self.as_raw()).__bindgen_anon_5.i_link)
+                    .write_volatile(kept.as_ptr().cast_mut().cast());
+            }
+        }
     }
 }

@@ -97,6 +97,7 @@ impl Server {
             flag_names(agreed)
         );
         *self.init.lock().unwrap_or_else(|e| e.into_inner()) = Some(negotiated);
+        self.inodes().keep = agreed & EXPORT_SUPPORT != 0;
         // INIT_EXT only marks that the session has begun, when nothing else was agreed on.
         self.flags.store(agreed | INIT_EXT, Relaxed);
         Ok(Reply::Bytes(out.as_bytes().to_vec()))

@@ -34,6 +34,8 @@ pub struct Inodes {
     by_node: HashMap<u64, Entry>,
     by_id: HashMap<(u64, u64), u64>,
     next: u64,
+    /// Inodes stay when their last reference is given back: the client may come again with a handle.
+    pub keep: bool,
 }
 
 impl Inodes {
@@ -43,6 +45,7 @@ impl Inodes {
             by_node: HashMap::new(),
             by_id: HashMap::new(),
             next: ROOT_ID,
+            keep: false,
         };
         me.add(root, b"")?;
         Ok(me)
@@ -94,7 +97,7 @@ impl Inodes {
         };
         let enough = n <= entry.lookups;
         entry.lookups = entry.lookups.saturating_sub(n);
-        if entry.lookups > 0 {
+        if entry.lookups > 0 || self.keep {
             return (enough, None);
         }
         let inode = entry.inode.clone();
@@ -116,14 +119,14 @@ impl Inodes {
         gone
     }
 
-    /// Number of inodes besides the root, and of the references to them.
+    /// Number of inodes besides the root that the client refers to, and of its references to them.
     pub fn census(&self) -> (usize, u64) {
-        let lookups = self
+        let lookups: Vec<u64> = self
             .by_node
             .iter()
-            .filter(|(n, _)| **n != ROOT_ID)
+            .filter(|(n, e)| **n != ROOT_ID && e.lookups > 0)
             .map(|(_, e)| e.lookups)
-            .sum();
-        (self.by_node.len() - 1, lookups)
+            .collect();
+        (lookups.len(), lookups.iter().sum())
     }
 }

@@ -78,7 +78,40 @@ impl Server {
         drop(gone);
     }
 
+    /// Looks up an inode by its node id alone, or the folder that a folder is in. For clients that keep handles.
+    fn lookup_dots(&self, req: &Request) -> Res<Reply> {
+        let stale = Errno(libc::ESTALE);
+        let inode = self.inodes().get(req.hdr.nodeid).ok_or(stale)?;
+        let up = |fd: &OwnedFd| sys::openat(fd.as_raw_fd(), c"..", libc::O_PATH, 0);
+        let fd = if req.body == b".\0" {
+            let fd = inode.fd.try_clone().map_err(|_| Errno(libc::EMFILE))?;
+            if sys::fstat(fd.as_raw_fd())?.st_nlink == 0 {
+                return Err(stale);
+            }
+            fd
+        } else {
+            let root = self.inodes().get(proto::ROOT_ID).ok_or(stale)?;
+            let parent = up(&inode.fd)?;
+            // A folder may have been moved out of what is shared.
+            let mut above = parent.try_clone().map_err(|_| Errno(libc::EMFILE))?;
+            let id = |fd: &OwnedFd| sys::fstat(fd.as_raw_fd()).map(|st| (st.st_dev, st.st_ino));
+            let top = id(&root.fd)?;
+            while id(&above)? != top {
+                let next = up(&above)?;
+                if inode.nodeid == proto::ROOT_ID || id(&next)? == id(&above)? {
+                    return Err(stale);
+                }
+                above = next;
+            }
+            parent
+        };
+        Reply::of(&self.entry(fd, b"", req.pass)?)
+    }
+
     pub(super) fn lookup(&self, req: &Request) -> Res<Reply> {
+        if self.has(init::EXPORT_SUPPORT) && matches!(req.body, b".\0" | b"..\0") {
+            return self.lookup_dots(req);
+        }
         let (name, _) = req.name(req.body)?;
         let dir = self.node(req, req.hdr.nodeid)?;
         Reply::of(&self.lookup_in(&dir, name, req.pass)?)

@@ -6,7 +6,11 @@
 //! the server counts for it; one that cannot be is given back. Whether READDIRPLUS pays is seen from what became of the
 //! entries of the last: [`Advice`].
 //!
+//! What the server allows to be kept is kept by [`cache`].
+//!
 //! Takes no locks of its own; the VFS holds the directory's inode lock for reading.
+
+pub(crate) mod cache;
 
 use crate::{
     chan::{Flow, ForgetNode, Operation, Payload},
@@ -27,6 +31,7 @@ use crate::{
     },
     Fuse,
 };
+use cache::Batch;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     page::PAGE_SIZE,
@@ -89,12 +94,34 @@ fn wants_plus(conn: &Conn, dir: &Inode, pos: u64) -> bool {
             || pos == 0)
 }
 
-/// Hands what follows the reader's position to the reader, with one request.
+/// Hands what follows the reader's position to the reader, with one request at most.
 pub(crate) fn read(file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result {
     let dir = file.inode();
     let conn: &Conn = dir.sb().data();
+    let mut batch = None;
+    if file.data().keeps_list() {
+        batch = cache::read(file, out)?;
+        if batch.is_none() {
+            return Ok(());
+        }
+    }
+    let done = ask_server(conn, file, out, &mut batch);
+    if let (Ok(()), Some(batch)) = (&done, batch) {
+        batch.keep(dir, out.pos());
+    }
+    done
+}
+
+/// Hands what one request brings to the reader, and to a list.
+fn ask_server(
+    conn: &Conn,
+    file: &File<Fuse>,
+    out: &mut Emitter<'_, Fuse>,
+    batch: &mut Option<Batch>,
+) -> Result {
+    let dir = file.inode();
     if wants_plus(conn, dir, out.pos()) {
-        match read_plus(conn, file, out) {
+        match read_plus(conn, file, out, batch) {
             Err(e) if e == errno::enosys() => conn.missing.readdirplus.set(),
             other => return other,
         }
@@ -111,17 +138,20 @@ pub(crate) fn read(file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result {
         if !emit(out, &dirent) {
             break;
         }
+        if let Some(batch) = batch {
+            batch.add(&dirent);
+        }
     }
-    // An end is an answer without a byte.
-    if any || entries.is_empty() {
-        Ok(())
-    } else {
-        Err(report(dir, BadReply::TooShort))
-    }
+    end(dir, any, entries.is_empty(), batch)
 }
 
 /// As [`read`], by READDIRPLUS. Entries for which the reader has no room are put into the cache all the same.
-fn read_plus(conn: &Conn, file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result {
+fn read_plus(
+    conn: &Conn,
+    file: &File<Fuse>,
+    out: &mut Emitter<'_, Fuse>,
+    batch: &mut Option<Batch>,
+) -> Result {
     let dir = file.inode();
     let size = out.room().clamp(PAGE_SIZE, READDIR) * if out.pos() == 0 { 1 } else { PLUS };
     let version = conn.attr_version();
@@ -134,7 +164,12 @@ fn read_plus(conn: &Conn, file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Res
     for plus in DirentPluses::new(&entries) {
         let plus = plus.map_err(|bad| report(dir, bad))?;
         any = true;
-        full = full || !emit(out, &plus.dirent);
+        if !full {
+            full = !emit(out, &plus.dirent);
+            if let (false, Some(batch)) = (full, &mut *batch) {
+                batch.add(&plus.dirent);
+            }
+        }
         if !plus.counts() {
             continue;
         }
@@ -144,7 +179,15 @@ fn read_plus(conn: &Conn, file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Res
             Err(_) => pr_warn!("no memory to give back a reference of READDIRPLUS\n"),
         }
     }
-    if any || entries.is_empty() {
+    end(dir, any, entries.is_empty(), batch)
+}
+
+/// Looks at the end of an answer: one without a byte says that there are no more entries.
+fn end(dir: &Inode, any: bool, empty: bool, batch: &mut Option<Batch>) -> Result {
+    if let (true, Some(batch)) = (empty, batch) {
+        batch.ends();
+    }
+    if any || empty {
         Ok(())
     } else {
         Err(report(dir, BadReply::TooShort))
