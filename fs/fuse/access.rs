@@ -12,7 +12,7 @@ use crate::{
     conn::tolerate_missing,
     inode::Inode,
     ops::attr::Access as AccessOp,
-    proto::{dir::AccessIn, ids::NodeId},
+    proto::{dir::AccessIn, flags::InitFlags, ids::NodeId},
     super_block::Mount,
     vfs::{
         cred::{self, Kgid, Kuid},
@@ -53,9 +53,11 @@ pub(crate) fn allowed(sb: &SuperBlock<Fuse>) -> bool {
 
 /// Whether the kernel looks at modes.
 pub(crate) fn by_mode(mount: &Mount) -> bool {
-    mount
-        .access()
-        .is_none_or(|access| access.default_permissions)
+    // Access control lists are looked at here, and their modes with them.
+    mount.has(InitFlags::POSIX_ACL)
+        || mount
+            .access()
+            .is_none_or(|access| access.default_permissions)
 }
 
 /// Whether the current task may use `inode`.

@@ -21,7 +21,8 @@ use crate::{
     },
     stat,
     vfs::{
-        inode::{fields, Attributes, Change, Mask, Verdict},
+        file::File,
+        inode::{fields, Attributes, Change, Kill, Mask, Operations as _, Verdict},
         time::Moment,
     },
     Fuse,
@@ -99,6 +100,9 @@ pub(crate) fn take(
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
     inode.set_attributes(&to_vfs(attr));
+    if conn.has(InitFlags::POSIX_ACL) {
+        inode.forget_acls();
+    }
     let size = if knows_size { attr.size } else { old_size };
     let shrinks = size < old_size;
     if size != old_size && !(shrinks && inode.is_dax()) {
@@ -258,6 +262,35 @@ fn setattr_in(change: &Change<'_, Fuse>) -> SetattrIn {
     arg
 }
 
+/// Adds the mode without the bits that go, where it has them.
+fn set_mode(arg: &mut SetattrIn, inode: &Inode, kill: Kill) {
+    let mode = kill.apply(inode.mode());
+    if mode != inode.mode() {
+        arg.valid |= SetattrValid::MODE;
+        arg.mode = mode;
+    }
+}
+
+/// Clears set-user-id and set-group-id bits because of a change of the data that is no WRITE, where the server has promised to
+/// do so with a WRITE only. The inode lock is held.
+pub(crate) fn drop_privs(file: &File<Fuse>) -> Result {
+    let inode = file.inode();
+    let conn: &Conn = inode.sb().data();
+    let Some(kill) = file.kills().filter(|_| conn.kills_privs()) else {
+        return Ok(());
+    };
+    Fuse::refresh(inode, fields::ACCESS, true, true)?;
+    let mut arg = SetattrIn::default();
+    set_mode(&mut arg, inode, kill);
+    if arg.valid.is_empty() {
+        return Ok(());
+    }
+    let nodeid = NodeId::new(inode.key());
+    let version = conn.attr_version();
+    let out = conn.call(inode.sb(), &Setattr { nodeid, arg })?;
+    take_setattr(inode, &out, version)
+}
+
 /// Takes over the answer to a SETATTR that was sent at `version`.
 fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
     if !is_sane(&out.attr) || !is_of_type(inode, out.attr.mode) {
@@ -272,6 +305,10 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
     }
     state.attr_version = inode.sb().data().next_attr_version();
     inode.set_attributes(&to_vfs(&out.attr));
+    if inode.sb().data().has(InitFlags::POSIX_ACL) {
+        // A change of the mode changes them.
+        inode.forget_acls();
+    }
     Ok(())
 }
 
@@ -331,7 +368,21 @@ impl crate::vfs::inode::Operations for Fuse {
 
     fn setattr(inode: &Inode, change: &Change<'_, Self>) -> Result {
         let mut arg = setattr_in(change);
-        if arg.valid.is_empty() {
+        let conn: &Conn = inode.sb().data();
+        if let Some(kill) = change.kills() {
+            arg.valid.remove(SetattrValid::MODE);
+            if !conn.kills_privs() {
+                Self::refresh(inode, fields::ACCESS, true, true)?;
+                set_mode(&mut arg, inode, kill);
+            }
+        }
+        let owner = change.uid().is_some() || change.gid().is_some();
+        if owner && inode.mode() & S_IFMT != S_IFDIR && conn.has(InitFlags::HANDLE_KILLPRIV_V2)
+            || change.size().is_some() && conn.tells_to_kill()
+        {
+            arg.valid |= SetattrValid::KILL_SUIDGID;
+        }
+        if arg.valid.difference(SetattrValid::FH).is_empty() {
             return Ok(());
         }
         if change.size().is_some() {
@@ -346,7 +397,6 @@ impl crate::vfs::inode::Operations for Fuse {
             nodeid: NodeId::new(inode.key()),
             arg,
         };
-        let conn: &Conn = inode.sb().data();
         let version = conn.attr_version();
         let out = conn.call(inode.sb(), &op)?;
         take_setattr(inode, &out, version)

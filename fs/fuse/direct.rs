@@ -108,7 +108,7 @@ fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
             fh: file.data().handle(),
             offset: pos,
             size: taken as u32,
-            write_flags: WriteFlags::LOCKOWNER,
+            write_flags: WriteFlags::LOCKOWNER | inode.sb().data().write_flags(),
             lock_owner: inode.sb().data().current_owner(),
             flags: io.sync_flags(),
             ..Default::default()

@@ -197,9 +197,11 @@ impl crate::vfs::file::Operations for Fuse {
         if n == 0 {
             return Ok(0);
         }
+        // Bits that only a WRITE clears.
+        let kills = inode.sb().data().kills_privs() && io.file().kills().is_some();
         io.remove_privs()?;
         let end = io.pos().saturating_add(n as u64);
-        let done = if inode.is_dax() && end <= inode.size() {
+        let done = if inode.is_dax() && end <= inode.size() && !kills {
             dax::io::write(io, &lock)
         } else if inode.is_dax() {
             // Size and data change together at the server.

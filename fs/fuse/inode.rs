@@ -253,6 +253,9 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
     let a = attr::to_vfs(attr);
     new.init(&a);
     new.set_plain();
+    if !conn.has(InitFlags::POSIX_ACL) {
+        new.dont_cache_acls();
+    }
     match attr.mode & S_IFMT {
         S_IFREG => {
             let limits = conn.negotiated();

@@ -10,19 +10,20 @@ use crate::{
     conn::{Conn, Flag},
     dir::entry,
     errno,
+    extensions::{masked, Extensions},
     handle::FileData,
     inode::{Entry, Inode},
     ops::{
         file::Release,
         names::{
-            self, Create, EntryAndOpen, Link, Mkdir, Mknod, Readlink, Remove, Rename2, RenameNames,
-            Symlink, Tmpfile,
+            self, Create, EntryAndOpen, Extended, Link, Mkdir, Mknod, Readlink, Remove, Rename2,
+            RenameNames, Symlink, Tmpfile,
         },
     },
     proto::{
         dir::{MkdirIn, MknodIn},
         file::CreateIn,
-        flags::InitFlags,
+        flags::{InitFlags, OpenInFlags},
         ids::NodeId,
     },
     readdir,
@@ -38,6 +39,7 @@ use crate::{
 use kernel::{page::PAGE_SIZE, prelude::*};
 
 const O_NOCTTY: u32 = 0o400;
+const O_TRUNC: u32 = 0o1000;
 
 /// Names in `dir` were changed, or may have been.
 fn changed(dir: &Inode) {
@@ -55,20 +57,11 @@ fn found(dir: &Inode, typ: u32, made: Result<Option<Entry>>) -> Result<Found<Fus
     })
 }
 
-/// The mode of a new inode, less what the caller masks where the server leaves that to us.
-fn masked(conn: &Conn, mode: u32) -> u32 {
-    if conn.has(InitFlags::DONT_MASK) {
-        mode
-    } else {
-        mode & !Caller::umask()
-    }
-}
-
 /// Makes a name for a new inode.
 pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Fuse>> {
-    let conn: &Conn = dir.sb().data();
     let parent = NodeId::new(dir.key());
     let umask = Caller::umask();
+    let (conn, extensions): (&Conn, _) = (dir.sb().data(), Extensions::new(dir));
     let typ = match node {
         Node::Plain { mode, .. } => mode & S_IFMT,
         Node::Directory { .. } => S_IFDIR,
@@ -82,23 +75,31 @@ pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<F
                 umask,
                 padding: 0,
             };
-            entry(dir, &Mknod { parent, name, arg })
+            entry(dir, &extensions.with(Mknod { parent, name, arg }))
         }
         Node::Directory { mode } => {
-            let mode = masked(conn, mode);
-            let arg = MkdirIn { mode, umask };
-            entry(dir, &Mkdir { parent, name, arg })
+            let arg = MkdirIn {
+                mode: masked(conn, mode),
+                umask,
+            };
+            entry(dir, &extensions.with(Mkdir { parent, name, arg }))
         }
-        Node::Symlink { target } => symlink(dir, name, target),
+        Node::Symlink { target } => symlink(dir, name, target, &extensions),
     };
     found(dir, typ, made)
 }
 
-fn symlink(dir: &Inode, name: &[u8], target: &[u8]) -> Result<Option<Entry>> {
+fn symlink(
+    dir: &Inode,
+    name: &[u8],
+    target: &[u8],
+    extensions: &Extensions,
+) -> Result<Option<Entry>> {
     let conn: &Conn = dir.sb().data();
-    let len = target.len() + 1;
+    let len = target.len() + 1 + extensions.bytes().len();
     let mut pages = Pages::new(len)?;
-    let mut text = Iterator::chain(target.iter().copied(), Some(0));
+    let text = Iterator::chain(target.iter().copied(), Some(0));
+    let mut text = Iterator::chain(text, extensions.bytes().iter().copied());
     for chunk in pages.chunks_mut(len) {
         for (to, from) in chunk.iter_mut().zip(&mut text) {
             *to = from;
@@ -106,9 +107,13 @@ fn symlink(dir: &Inode, name: &[u8], target: &[u8]) -> Result<Option<Entry>> {
     }
     let node = ForgetNode::new()?;
     let version = conn.attr_version();
-    let op = Symlink {
-        parent: NodeId::new(dir.key()),
-        name,
+    let op = Extended {
+        op: Symlink {
+            parent: NodeId::new(dir.key()),
+            name,
+        },
+        extensions: extensions.bytes(),
+        in_payload: true,
     };
     let flow = Flow::ToServer(u32::try_from(len).map_err(|_| errno::enametoolong())?);
     let (out, _, _) = conn.call_with(dir.sb(), &op, Payload::Pages(pages), flow)?;
@@ -272,9 +277,15 @@ fn made_open<O: Operation<Reply = EntryAndOpen>>(
         flags: flags & !O_NOCTTY,
         mode: masked(conn, mode),
         umask: Caller::umask(),
-        ..Default::default()
+        open_flags: if flags & O_TRUNC != 0 && conn.tells_to_kill() {
+            OpenInFlags::KILL_SUIDGID
+        } else {
+            OpenInFlags::empty()
+        },
     };
-    let out = match conn.call(dir.sb(), &op(NodeId::new(dir.key()), arg)) {
+    let extensions = Extensions::new(dir);
+    let op = extensions.with(op(NodeId::new(dir.key()), arg));
+    let out = match conn.call(dir.sb(), &op) {
         Ok(out) => out,
         Err(e) if e == errno::enosys() => {
             missing.set();

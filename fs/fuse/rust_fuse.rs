@@ -11,7 +11,8 @@
 //!    [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
-//!    [`names`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its reads and writes),
+//!    [`names`], [`extensions`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
+//!    reads and writes),
 //!    [`handle`], [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
 //!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount).
 //!
@@ -65,6 +66,8 @@ mod dir;
 mod direct;
 #[deny(unsafe_code)]
 mod export;
+#[deny(unsafe_code)]
+mod extensions;
 #[deny(unsafe_code)]
 mod file;
 #[deny(unsafe_code)]

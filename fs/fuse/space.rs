@@ -58,6 +58,7 @@ pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Res
         inode.may_grow_to(end)?;
     }
     file.modified()?;
+    attr::drop_privs(file)?;
     let changes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0;
     if changes {
         writeback::sync(inode, pos, end)?;
@@ -139,6 +140,7 @@ pub(crate) fn copy(
     writeback::sync(from.inode(), from_pos, from_pos.saturating_add(len as u64))?;
     let _lock = inode.lock_killable()?;
     to.modified()?;
+    attr::drop_privs(to)?;
     writeback::sync(inode, to_pos, to_pos.saturating_add(len as u64))?;
     forget_part(inode, to_pos, len as u64)?;
     let copied = match send_copy(conn, from, from_pos, to, to_pos, len) {

@@ -45,6 +45,7 @@ fn write_once(io: &mut iter::Write<'_, Fuse>) -> Result<(usize, usize)> {
             fh: file.data().handle(),
             offset: pos,
             size: len as u32,
+            write_flags: inode.sb().data().write_flags(),
             flags: io.sync_flags(),
             ..Default::default()
         },

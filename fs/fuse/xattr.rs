@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Extended attributes. The kernel asks for `security.capability` before every write; that there is none is believed for
-//! as long as the attributes of the inode are.
+//! as long as the attributes of the inode are. Access control lists are attributes as well.
 //!
 //! Locks: none but the inode's own spinlock, briefly.
 
@@ -13,10 +13,11 @@ use crate::{
     inode::Inode,
     ops::xattr::{Length, List, ListLength, Removexattr, Setxattr, Value},
     proto::{
+        flags::{InitFlags, SetxattrFlags},
         ids::NodeId,
         xattr::{check_list, SetxattrIn},
     },
-    vfs::{page::Pages, xattr::Operations},
+    vfs::{acl, page::Pages, xattr::Operations, SuperBlock},
     Fuse,
 };
 use kernel::{prelude::*, str::CStr};
@@ -89,45 +90,7 @@ impl Operations for Fuse {
     }
 
     fn set(inode: &Inode, name: &CStr, value: Option<&[u8]>, flags: u32) -> Result {
-        let conn: &Conn = inode.sb().data();
-        let nodeid = NodeId::new(inode.key());
-        let name = name.to_bytes();
-        let missing = if value.is_some() {
-            &conn.missing.setxattr
-        } else {
-            &conn.missing.removexattr
-        };
-        if missing.get() {
-            return Err(errno::eopnotsupp());
-        }
-        let done = match value {
-            Some(value) => {
-                let mut pages = Pages::new(value.len())?;
-                let mut left = value;
-                for chunk in pages.chunks_mut(value.len()) {
-                    let (from, rest) = left.split_at_checked(chunk.len()).ok_or(EIO)?;
-                    chunk.copy_from_slice(from);
-                    left = rest;
-                }
-                let size = u32::try_from(value.len()).map_err(|_| E2BIG)?;
-                let op = Setxattr {
-                    nodeid,
-                    name,
-                    arg: SetxattrIn {
-                        size,
-                        flags,
-                        ..Default::default()
-                    },
-                };
-                let payload = Payload::Pages(pages);
-                conn.call_with(inode.sb(), &op, payload, Flow::ToServer(size))
-                    .map(drop)
-            }
-            None => conn.call(inode.sb(), &Removexattr { nodeid, name }),
-        };
-        attr::expire(inode);
-        inode.data().state.lock().no_caps_until = crate::vfs::time::Moment::PAST;
-        done.map_err(|e| unsupported(e, missing))
+        set(inode, name, value, flags, SetxattrFlags::empty())
     }
 
     fn list(inode: &Inode, room: &mut [u8]) -> Result<usize> {
@@ -155,6 +118,76 @@ impl Operations for Fuse {
         let len = copy_out(payload, len, room)?;
         check_list(room.get(..len).ok_or(EIO)?).map_err(|_| EIO)?;
         Ok(len)
+    }
+}
+
+/// Sets or removes an attribute.
+fn set(
+    inode: &Inode,
+    name: &CStr,
+    value: Option<&[u8]>,
+    flags: u32,
+    setxattr_flags: SetxattrFlags,
+) -> Result {
+    let conn: &Conn = inode.sb().data();
+    let nodeid = NodeId::new(inode.key());
+    let name = name.to_bytes();
+    let missing = if value.is_some() {
+        &conn.missing.setxattr
+    } else {
+        &conn.missing.removexattr
+    };
+    if missing.get() {
+        return Err(errno::eopnotsupp());
+    }
+    let done = match value {
+        Some(value) => {
+            let mut pages = Pages::new(value.len())?;
+            let mut left = value;
+            for chunk in pages.chunks_mut(value.len()) {
+                let (from, rest) = left.split_at_checked(chunk.len()).ok_or(EIO)?;
+                chunk.copy_from_slice(from);
+                left = rest;
+            }
+            let size = u32::try_from(value.len()).map_err(|_| E2BIG)?;
+            let op = Setxattr {
+                nodeid,
+                name,
+                arg: SetxattrIn {
+                    size,
+                    flags,
+                    setxattr_flags,
+                    padding: 0,
+                },
+                long: conn.has(InitFlags::SETXATTR_EXT),
+            };
+            let payload = Payload::Pages(pages);
+            conn.call_with(inode.sb(), &op, payload, Flow::ToServer(size))
+                .map(drop)
+        }
+        None => conn.call(inode.sb(), &Removexattr { nodeid, name }),
+    };
+    attr::expire(inode);
+    inode.data().state.lock().no_caps_until = crate::vfs::time::Moment::PAST;
+    done.map_err(|e| unsupported(e, missing))
+}
+
+impl acl::Operations for Fuse {
+    fn are_checked(sb: &SuperBlock<Self>) -> bool {
+        sb.data().has(InitFlags::POSIX_ACL)
+    }
+
+    fn set_acl(inode: &Inode, name: &CStr, value: Option<&[u8]>, kill_sgid: bool) -> Result {
+        let kill = if kill_sgid {
+            SetxattrFlags::ACL_KILL_SGID
+        } else {
+            SetxattrFlags::empty()
+        };
+        let done = set(inode, name, value, 0, kill);
+        if Self::are_checked(inode.sb()) {
+            inode.forget_acls();
+        }
+        done
     }
 }
 

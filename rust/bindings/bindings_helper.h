@@ -18,6 +18,8 @@
 #include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>
@@ -42,6 +44,8 @@ static const unsigned long RUST_FUSE_SB_MANDLOCK = SB_MANDLOCK;
 static const unsigned int RUST_FUSE_S_NOATIME = S_NOATIME;
 static const unsigned int RUST_FUSE_S_NOCMTIME = S_NOCMTIME;
 static const unsigned int RUST_FUSE_S_DAX = S_DAX;
+static const unsigned long RUST_FUSE_SB_NOSEC = SB_NOSEC;
+static const unsigned long RUST_FUSE_SB_POSIXACL = SB_POSIXACL;
 static const unsigned int RUST_FUSE_S_NOSEC = S_NOSEC;
 static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)FMODE_WRITE;
 static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;

@@ -30,6 +30,12 @@ impl Caller {
         }
     }
 
+    /// Whether the current task keeps set-user-id and set-group-id bits of what it changes (`CAP_FSETID`).
+    pub(crate) fn keeps_suidgid() -> bool {
+        // SAFETY: Reads the current task.
+        unsafe { bindings::rust_fuse_capable_fsetid() }
+    }
+
     /// The file mode creation mask of the current task.
     pub(crate) fn umask() -> u32 {
         // SAFETY: Reads the current task.

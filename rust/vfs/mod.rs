@@ -11,6 +11,7 @@
 //! Locks that the VFS holds around a call are not repeated; locks that the file system takes itself are guards
 //! ([`inode::Locked`], [`inode::Invalidate`]).
 
+pub(crate) mod acl;
 pub(crate) mod cred;
 pub(crate) mod defer;
 pub(crate) mod dentry;

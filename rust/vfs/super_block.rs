@@ -54,6 +54,18 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (*self.0.get()).s_time_gran = gran };
     }
 
+    /// Says that a file once found without privileges stays so until its attributes are set. Does nothing once the super block
+    /// is in use.
+    pub(crate) fn set_nosec(&self) {
+        // SAFETY: The super block is valid. Until it is active nothing else changes its flags.
+        unsafe {
+            let flags = &raw mut (*self.0.get()).s_flags;
+            if *flags & bindings::RUST_FUSE_SB_ACTIVE == 0 {
+                *flags |= bindings::RUST_FUSE_SB_NOSEC;
+            }
+        }
+    }
+
     /// Sets how many bytes are read ahead.
     pub(crate) fn set_readahead(&self, bytes: u32) {
         // SAFETY: `super_setup_bdi` gave the super block a bdi of its own; see `fill`.
@@ -184,6 +196,8 @@ pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
         (*sb).s_time_gran = 1;
         (*sb).s_iflags |= (bindings::SB_I_NOIDMAP | bindings::SB_I_NOUMASK) as usize;
+        // Lists can be read and set then, also where nobody goes by them; the mask is for the file system to apply.
+        (*sb).s_flags |= bindings::RUST_FUSE_SB_POSIXACL;
         (*sb).s_xattr = M::Fs::xattr_handlers().0;
         super::dentry::set_ops::<M::Fs>(sb);
         kernel::error::to_result(bindings::super_setup_bdi(sb))?;

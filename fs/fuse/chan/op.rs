@@ -21,6 +21,11 @@ pub(crate) trait Operation {
     /// The inode that it is about.
     fn nodeid(&self) -> NodeId;
 
+    /// Bytes of extensions at the end of what is sent, a multiple of 8.
+    fn extensions(&self) -> usize {
+        0
+    }
+
     /// Writes the arguments.
     ///
     /// # Errors

@@ -154,7 +154,7 @@ impl Request {
             uid: who.uid,
             gid: who.gid,
             pid: who.pid,
-            total_extlen: 0,
+            total_extlen: u16::try_from(op.extensions() / 8).map_err(|_| EINVAL)?,
             padding: 0,
         };
         head.copy_from_slice(header.as_bytes());

@@ -142,6 +142,9 @@ impl Conn {
         let most = pages * PAGE_SIZE;
         let max_write = (reply.max_write as usize).max(WRITE_MIN).min(most);
         self.transport().agreed(max_write);
+        if flags.contains(InitFlags::HANDLE_KILLPRIV_V2) {
+            sb.set_nosec();
+        }
         if reply.time_gran > 0 && reply.time_gran <= 1_000_000_000 {
             sb.set_time_gran(reply.time_gran);
         }
@@ -174,7 +177,13 @@ impl Conn {
             | InitFlags::NO_EXPORT_SUPPORT
             | InitFlags::NO_OPEN_SUPPORT
             | InitFlags::NO_OPENDIR_SUPPORT
-            | InitFlags::HAS_IOCTL_DIR;
+            | InitFlags::HAS_IOCTL_DIR
+            | InitFlags::HANDLE_KILLPRIV
+            | InitFlags::HANDLE_KILLPRIV_V2
+            | InitFlags::CREATE_SUPP_GROUP
+            | InitFlags::DONT_MASK
+            | InitFlags::POSIX_ACL
+            | InitFlags::SETXATTR_EXT;
         if self.lock_mode() != LockMode::Local {
             flags |= InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS;
         }

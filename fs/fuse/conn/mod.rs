@@ -12,7 +12,7 @@ use crate::{
     dax::Dax,
     errno,
     lock::Scramble,
-    proto::flags::InitFlags,
+    proto::flags::{InitFlags, WriteFlags},
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
 use kernel::{
@@ -184,6 +184,27 @@ impl Conn {
     /// Whether both sides have `flag`.
     pub(crate) fn has(&self, flag: InitFlags) -> bool {
         self.negotiated().flags.contains(flag)
+    }
+
+    /// Whether the server clears set-user-id and set-group-id bits itself when data or owner change.
+    pub(crate) fn kills_privs(&self) -> bool {
+        self.negotiated()
+            .flags
+            .intersects(InitFlags::HANDLE_KILLPRIV | InitFlags::HANDLE_KILLPRIV_V2)
+    }
+
+    /// Whether the server is to be told to do so for the current task.
+    pub(crate) fn tells_to_kill(&self) -> bool {
+        self.has(InitFlags::HANDLE_KILLPRIV_V2) && !Caller::keeps_suidgid()
+    }
+
+    /// The flags of a WRITE of the current task.
+    pub(crate) fn write_flags(&self) -> WriteFlags {
+        if self.tells_to_kill() {
+            WriteFlags::KILL_SUIDGID
+        } else {
+            WriteFlags::empty()
+        }
     }
 
     /// The version that attributes asked for from now on have at least.

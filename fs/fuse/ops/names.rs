@@ -46,6 +46,37 @@ name_op! {
     Tmpfile(parent, name, arg: CreateIn) -> EntryAndOpen = Opcode::TMPFILE;
 }
 
+/// An operation that makes an inode, with extensions behind it.
+pub(crate) struct Extended<'a, O> {
+    /// The operation.
+    pub(crate) op: O,
+    /// The extensions, in multiples of 8 bytes.
+    pub(crate) extensions: &'a [u8],
+    /// They stand at the end of the payload.
+    pub(crate) in_payload: bool,
+}
+
+impl<O: Operation> Operation for Extended<'_, O> {
+    const OPCODE: Opcode = O::OPCODE;
+    type Reply = O::Reply;
+
+    fn nodeid(&self) -> NodeId {
+        self.op.nodeid()
+    }
+
+    fn extensions(&self) -> usize {
+        self.extensions.len()
+    }
+
+    fn encode(&self, args: &mut Args<'_>) -> Result {
+        self.op.encode(args)?;
+        if self.in_payload {
+            return Ok(());
+        }
+        args.bytes(self.extensions)
+    }
+}
+
 /// The answer to CREATE and TMPFILE.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]

@@ -11,6 +11,7 @@ use crate::{
         xattr::{GetxattrIn, GetxattrOut, SetxattrIn},
     },
 };
+use core::mem::size_of;
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -111,6 +112,8 @@ pub(crate) struct Setxattr<'a> {
     pub(crate) name: &'a [u8],
     /// Length of the value and flags.
     pub(crate) arg: SetxattrIn,
+    /// The server takes all of them (SETXATTR_EXT).
+    pub(crate) long: bool,
 }
 
 /// Bytes of the arguments without SETXATTR_EXT.
@@ -125,7 +128,12 @@ impl Operation for Setxattr<'_> {
     }
 
     fn encode(&self, args: &mut Args<'_>) -> Result {
-        args.bytes(self.arg.as_bytes().get(..SETXATTR_SHORT).ok_or(EINVAL)?)?;
+        let len = if self.long {
+            size_of::<SetxattrIn>()
+        } else {
+            SETXATTR_SHORT
+        };
+        args.bytes(self.arg.as_bytes().get(..len).ok_or(EINVAL)?)?;
         args.name(self.name)
     }
 }

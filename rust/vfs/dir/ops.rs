@@ -11,7 +11,7 @@ use super::{Dentry, Found, Inode, Node, Opened, Rename};
 use crate::{
     bindings,
     vfs::{
-        err_ptr, file, fileattr, from_err_ptr,
+        acl, err_ptr, file, fileattr, from_err_ptr,
         inode::{self, New},
         to_int, xattr,
     },
@@ -61,6 +61,9 @@ impl<T: Operations> Wrap<T> {
         link: Some(Self::link),
         rename: Some(Self::rename),
         listxattr: Some(xattr::Wrap::<T>::list),
+        get_inode_acl: Some(acl::Wrap::<T>::get_inode),
+        get_acl: Some(acl::Wrap::<T>::get),
+        set_acl: Some(acl::Wrap::<T>::set),
         fileattr_get: Some(fileattr::Wrap::<T>::get),
         fileattr_set: Some(fileattr::Wrap::<T>::set),
         unlink: Some(Self::unlink),

@@ -23,7 +23,7 @@ pub(crate) use mmap::Mmap;
 pub(super) use ops::adopt;
 pub(crate) use ops::Operations;
 
-use super::{to_int, FileSystem, Inode};
+use super::{inode::Kill, to_int, FileSystem, Inode};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
@@ -77,6 +77,12 @@ impl<T: FileSystem> File<T> {
     pub(crate) fn take_write_error(&self) -> Result {
         // SAFETY: The file is valid.
         to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_raw()) })
+    }
+
+    /// The bits of its mode that a write of the current task clears.
+    pub(crate) fn kills(&self) -> Option<Kill> {
+        // SAFETY: The file is valid.
+        Kill::new(unsafe { bindings::rust_fuse_file_kills(self.as_raw()) } as u32)
     }
 
     /// Whether it was opened for writing.

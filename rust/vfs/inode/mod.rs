@@ -17,7 +17,7 @@ pub(super) use memory::{construct, evict, free, init_slot, Slot};
 pub(super) use new::find;
 pub(crate) use new::{Got, New};
 pub(super) use ops::Wrap;
-pub(crate) use ops::{fields, Change, LinkOperations, Mask, Operations, Verdict};
+pub(crate) use ops::{fields, Change, Kill, LinkOperations, Mask, Operations, Verdict};
 
 use super::{FileSystem, SuperBlock};
 use crate::bindings;
@@ -223,6 +223,20 @@ impl<T: FileSystem> Inode<T> {
             // The server may have set suid, sgid or file capabilities for another client.
             (*inode).i_flags &= !bindings::RUST_FUSE_S_NOSEC;
         }
+    }
+
+    /// Forgets access control lists.
+    pub(crate) fn forget_acls(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::forget_all_cached_acls(self.as_raw()) };
+    }
+
+    /// A supplementary group of the current task that the server has to know when something is made in this directory: the
+    /// directory's own.
+    pub(crate) fn create_group(&self) -> Option<u32> {
+        let mut gid = 0;
+        // SAFETY: The inode is valid.
+        unsafe { bindings::rust_fuse_create_group(self.as_raw(), &mut gid) }.then_some(gid)
     }
 
     /// Forgets one name.

@@ -10,10 +10,33 @@
 use super::{FileSystem, Inode, New};
 use crate::{
     bindings,
-    vfs::{err_ptr, file::File, fileattr, to_int, xattr},
+    vfs::{acl, err_ptr, file::File, fileattr, to_int, xattr},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
+
+/// Set-user-id and set-group-id bits that a change of a file clears.
+#[derive(Clone, Copy)]
+pub(crate) struct Kill(u32);
+
+impl Kill {
+    /// From `ATTR_KILL_*`; `None` when nothing is cleared.
+    pub(in crate::vfs) fn new(flags: u32) -> Option<Self> {
+        let flags = flags & (bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID);
+        (flags != 0).then_some(Self(flags))
+    }
+
+    /// What is left of a mode.
+    pub(crate) fn apply(self, mut mode: u32) -> u32 {
+        if self.0 & bindings::ATTR_KILL_SUID != 0 {
+            mode &= !bindings::S_ISUID;
+        }
+        if self.0 & bindings::ATTR_KILL_SGID != 0 {
+            mode &= !bindings::S_ISGID;
+        }
+        mode
+    }
+}
 
 /// A change of attributes that a user asks for.
 pub(crate) struct Change<'a, T: FileSystem> {
@@ -30,6 +53,12 @@ impl<'a, T: FileSystem> Change<'a, T> {
     pub(crate) fn mode(&self) -> Option<u32> {
         self.has(bindings::ATTR_MODE)
             .then_some(u32::from(self.attr.ia_mode))
+    }
+
+    /// Bits that go because of what the user does. The new permissions, if any, are without them then, but may stand on
+    /// ones that are out of date.
+    pub(crate) fn kills(&self) -> Option<Kill> {
+        Kill::new(self.attr.ia_valid)
     }
 
     /// New size.
@@ -150,7 +179,9 @@ pub(crate) enum Verdict {
 }
 
 /// Operations on inodes of every kind.
-pub(crate) trait Operations: xattr::Operations + fileattr::Operations {
+pub(crate) trait Operations:
+    xattr::Operations + acl::Operations + fileattr::Operations
+{
     /// Makes sure that the cached attributes `wanted` ([`fields`]) are fresh enough, and says whether the server was asked;
     /// `force` asks for those of this moment. With `may_block` false it answers `ECHILD` where it would have to wait.
     fn refresh(inode: &Inode<Self>, wanted: u32, force: bool, may_block: bool) -> Result<bool>;
@@ -181,6 +212,9 @@ impl<T: Operations> Wrap<T> {
         getattr: Some(Self::getattr),
         setattr: Some(Self::setattr),
         listxattr: Some(xattr::Wrap::<T>::list),
+        get_inode_acl: Some(acl::Wrap::<T>::get_inode),
+        get_acl: Some(acl::Wrap::<T>::get),
+        set_acl: Some(acl::Wrap::<T>::set),
         fileattr_get: Some(fileattr::Wrap::<T>::get),
         fileattr_set: Some(fileattr::Wrap::<T>::set),
         // SAFETY: A table without operations is valid.

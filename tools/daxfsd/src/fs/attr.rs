@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd;
 
 use super::{Inode, Reply, Request, Server};
 use crate::counters::count;
-use crate::creds::KillPriv;
 use crate::gate::Pass;
 use crate::proto::{self, init};
 use crate::sys::{self, Errno, Res};
@@ -104,7 +103,7 @@ impl Server {
             } else {
                 u32::MAX
             };
-            let _kill = KillPriv::new(on(proto::FATTR_KILL_SUIDGID))?;
+            let _kill = self.kill_priv(on(proto::FATTR_KILL_SUIDGID))?;
             sys::chown_fd(inode.fd.as_raw_fd(), uid, gid)?;
         }
         if on(proto::FATTR_SIZE) {
@@ -112,7 +111,7 @@ impl Server {
                 .then(|| self.handle(req, arg.fh, inode.nodeid))
                 .transpose()?;
             let _io = self.io_shared(&inode, req.pass)?;
-            let _kill = KillPriv::new(on(proto::FATTR_KILL_SUIDGID))?;
+            let _kill = self.kill_priv(on(proto::FATTR_KILL_SUIDGID))?;
             let by_handle = handle.map(|h| sys::ftruncate(h.fd.as_raw_fd(), arg.size));
             match by_handle {
                 // A handle that is open only for reading: the client has checked the right to write.

@@ -22,6 +22,11 @@ impl Server {
         flags
     }
 
+    /// Has this thread clear set-user-id bits with what it changes: where the client says so, or leaves it to the server.
+    pub(super) fn kill_priv(&self, told: bool) -> Res<KillPriv> {
+        KillPriv::new(told || self.has(init::HANDLE_KILLPRIV))
+    }
+
     pub(super) fn open_reply_flags(&self) -> u32 {
         let config = self.config();
         let usual = match config.cache {
@@ -100,7 +105,7 @@ impl Server {
             return Err(req.bad("less data than announced"));
         }
         let _io = self.io_shared(&inode, req.pass)?;
-        let _kill = KillPriv::new(arg.write_flags & proto::WRITE_KILL_SUIDGID != 0)?;
+        let _kill = self.kill_priv(arg.write_flags & proto::WRITE_KILL_SUIDGID != 0)?;
         // Others may append to the same file on the host. Pages that are written back have their place already.
         let append = arg.flags as i32 & libc::O_APPEND != 0
             && arg.write_flags & proto::WRITE_CACHE == 0
