@@ -17,10 +17,10 @@ check "bind mount" bind_mounts
 remounted() {
 	mount_tag nodax "$m" || return
 	mount -o remount,ro "$m" || return
-	ro=$($vtool call create "$m/new")
+	ro=$($vtool call create "$m/gone-new")
 	mount -o remount,rw "$m" || return
-	rw=$($vtool call create "$m/new")
-	rm -f "$m/new"
+	rw=$($vtool call create "$m/gone-new")
+	rm -f "$m/gone-new"
 	umount "$m" && same "read-only" EROFS "$ro" && same "again for writing" ok "$rw"
 }
 check "remount" remounted
