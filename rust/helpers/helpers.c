@@ -9,4 +9,5 @@
 #include "virtio.c"
 #include "sync.c"
 #include "spinlock.c"
+#include "xarray.c"
 #include "trace.c"

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `kernel::sync` and `kernel::workqueue` lack: killable waits, a spinlock for interrupt context, a work queue that
-//! ends with the module.
+//! What `kernel::sync`, `kernel::xarray` and `kernel::workqueue` lack: killable waits, a spinlock for interrupt context, arrays
+//! of numbers that are read without a lock, a work queue that ends with the module.
 
 pub(crate) mod irqlock;
+pub(crate) mod numbers;
 pub(crate) mod waitq;
 pub(crate) mod workqueue;
 
 pub(crate) use irqlock::IrqLock;
+pub(crate) use numbers::Numbers;
 pub(crate) use waitq::WaitQueue;
 pub(crate) use workqueue::OwnedQueue;

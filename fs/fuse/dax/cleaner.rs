@@ -2,64 +2,69 @@
 
 //! Unmapping what inodes left behind: those that leave memory, and the parts behind the end of files that became shorter.
 //!
-//! A work item sends REMOVEMAPPING in batches, several at a time, and waits for none of them.
+//! Such ranges stand on a list of the table, so nothing here needs memory before it is sent. A work item sends
+//! REMOVEMAPPING in batches, several at a time, and waits for none of them. Who needs a range meanwhile maps over one.
 //!
-//! Takes the spinlocks of the left-over maps and of the table, one at a time.
+//! Takes the spinlock of the table.
 
 use super::{
-    map::Tree,
-    ranges::{Counts, RangeId, RANGE_SIZE},
+    ranges::{Counts, RANGE_SIZE},
     removal::Removal,
     Dax, CLEANER,
 };
 use crate::inode::Inode;
-use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
+use kernel::{
+    sync::{
+        atomic::{Acquire, Full, Release},
+        Arc,
+    },
+    workqueue::WorkItem,
+};
 
 /// REMOVEMAPPINGs that the cleaner has on their way at most.
 const AT_A_TIME: u32 = 4;
 
-/// Maps that inodes left behind, and whether they are being cleaned up.
-#[derive(Default)]
-pub(super) struct Stale {
-    head: Option<KBox<Tree>>,
-    working: bool,
+/// How far the cleaner is, in [`Dax::cleaning`].
+pub(super) mod stage {
+    /// It has nothing to do, or is about to run.
+    pub(crate) const IDLE: u32 = 0;
+    /// It is at work.
+    pub(crate) const WORKING: u32 = 1;
     /// The mount has ended: nothing may be sent any more.
-    ended: bool,
+    pub(crate) const ENDED: u32 = 2;
 }
 
 impl Dax {
     /// Takes over the ranges of an inode that leaves memory.
     pub(crate) fn evict(self: &Arc<Self>, inode: &Inode) {
-        if let Some(tree) = inode.data().ranges.take() {
-            self.unmap_later(tree);
-        }
+        self.leave_from(inode, 0);
     }
 
     /// Takes over the ranges that lie wholly behind the end of a file that was made shorter.
     pub(crate) fn drop_behind(self: &Arc<Self>, inode: &Inode, size: u64) {
-        // Without memory they stay where they are, and are reclaimed like others.
-        if let Ok(room) = Tree::new() {
-            let tree = inode
-                .data()
-                .ranges
-                .take_from(size.div_ceil(RANGE_SIZE), room);
-            if !tree.ranges.is_empty() {
-                self.unmap_later(tree);
-            }
-        }
+        self.leave_from(inode, size.div_ceil(RANGE_SIZE));
     }
 
-    fn unmap_later(self: &Arc<Self>, mut tree: KBox<Tree>) {
-        let mut stale = self.stale.lock();
-        tree.next = stale.head.take();
-        stale.head = Some(tree);
-        drop(stale);
-        self.clean_more();
+    fn leave_from(self: &Arc<Self>, inode: &Inode, index: u64) {
+        let mut any = false;
+        while let Some(id) = inode.data().ranges.take_from(index) {
+            let mut ranges = self.ranges.lock();
+            // What is in use or on its way stays where it is, and is reclaimed like others.
+            if let Ok(token) = ranges.begin_unmap(id) {
+                let _ = ranges.leave(token);
+                any = true;
+            }
+        }
+        if any {
+            // Who waits for a range can map over these.
+            self.change();
+            self.clean_more();
+        }
     }
 
     /// Has the cleaner look whether there is something to do.
     pub(super) fn clean_more(self: &Arc<Self>) {
-        if self.stale.lock().head.is_some() {
+        if self.ranges.lock().has_left() {
             let _ = self
                 .registry
                 .work()
@@ -67,48 +72,30 @@ impl Dax {
         }
     }
 
-    /// Takes the next range that was left behind.
-    fn next_stale(&self) -> Option<RangeId> {
-        loop {
-            let mut stale = self.stale.lock();
-            if stale.ended {
-                return None;
-            }
-            let tree = stale.head.as_mut()?;
-            if let Some(first) = tree.ranges.cursor_front_mut() {
-                let (_, node) = first.remove_current();
-                drop(stale);
-                return Some(node.to_key_value().1);
-            }
-            let mut empty = stale.head.take();
-            stale.head = empty.as_mut().and_then(|tree| tree.next.take());
-            drop(stale);
-            drop(empty);
-        }
-    }
-
     /// Fills a batch with what was left behind.
     fn fill(&self, batch: &mut Removal) {
+        let mut ranges = self.ranges.lock();
         while !batch.is_full() {
-            let Some(id) = self.next_stale() else { return };
-            let begun = self.ranges.lock().begin_unmap(id);
-            if let Ok(token) = begun {
-                let _ = batch.push(token);
-            }
+            let Some(token) = ranges.take_left() else {
+                return;
+            };
+            let _ = batch.push(token);
         }
     }
 
     /// Waits until every range that inodes left behind is unmapped and none is being mapped, then lets nothing be sent any
     /// more. A fatal signal ends the wait: the end of the session unmaps the rest.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(self: &Arc<Self>) {
+        self.clean_more();
         let _ = self.changed.wait_killable(|| {
-            let counts = self.ranges.lock().counts();
-            let stale = self.stale.lock();
-            let idle = stale.head.is_none() && !stale.working && self.removals() == 0;
+            let ranges = self.ranges.lock();
+            let counts = ranges.counts();
+            let idle = self.cleaning.load(Acquire) == stage::IDLE && self.removals() == 0;
             // A mapping that was asked for ahead must not reach the server after the end of the session.
-            (idle && counts.mapping == 0 && counts.unmapping == 0).then_some(())
+            let done = !ranges.has_left() && counts.mapping == 0 && counts.unmapping == 0;
+            (idle && done).then_some(())
         });
-        self.stale.lock().ended = true;
+        self.cleaning.store(stage::ENDED, Release);
         self.stats.set_ranges(&Counts::default());
     }
 }
@@ -117,9 +104,13 @@ impl WorkItem<CLEANER> for Dax {
     type Pointer = Arc<Dax>;
 
     fn run(this: Arc<Dax>) {
-        this.stale.lock().working = true;
+        // Only this and the end of the mount change it.
+        let begun = this.cleaning.cmpxchg(stage::IDLE, stage::WORKING, Full);
+        if begun.is_err() {
+            return;
+        }
         // The answer to the last one starts this again where there is more.
-        while this.removals() < AT_A_TIME {
+        while this.removals() < AT_A_TIME && this.cleaning.load(Acquire) == stage::WORKING {
             let Ok(mut batch) = Removal::new(&this) else {
                 break;
             };
@@ -130,7 +121,7 @@ impl WorkItem<CLEANER> for Dax {
                 break;
             }
         }
-        this.stale.lock().working = false;
+        let _ = this.cleaning.cmpxchg(stage::WORKING, stage::IDLE, Full);
         this.change();
     }
 }

@@ -14,6 +14,9 @@ use kernel::{
     sync::atomic::{Acquire, Release},
 };
 
+/// The number of the first one when there is none.
+pub(super) const NOBODY: u64 = u64::MAX;
+
 /// The places of those who wait.
 pub(super) struct Line {
     places: RBTree<u64, ()>,
@@ -28,8 +31,9 @@ impl Line {
         }
     }
 
-    fn first(&self) -> Option<u64> {
-        self.places.cursor_front().map(|first| *first.current().0)
+    fn first(&self) -> u64 {
+        let first = self.places.cursor_front();
+        first.map_or(NOBODY, |first| *first.current().0)
     }
 }
 
@@ -42,9 +46,11 @@ pub(super) struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let left = self.dax.line.lock().places.remove_node(&self.number);
+        let mut line = self.dax.line.lock();
+        let left = line.places.remove_node(&self.number);
+        self.dax.first_in_line.store(line.first(), Release);
+        drop(line);
         drop(left);
-        self.dax.in_line.fetch_sub(1, Release);
         // The next one is the first now.
         self.dax.change_for_waiters();
     }
@@ -63,8 +69,8 @@ impl Dax {
         let number = line.next;
         line.next += 1;
         line.places.insert(node.into_node(number, ()));
+        self.first_in_line.store(line.first(), Release);
         drop(line);
-        self.in_line.fetch_add(1, Release);
         Ok(Place {
             dax: self,
             number,
@@ -74,10 +80,7 @@ impl Dax {
 
     /// Whether it is the turn of who has `place`, or has none, to take a range.
     pub(super) fn is_turn(&self, place: Option<&Place<'_>>) -> bool {
-        self.in_line.load(Acquire) == 0
-            || match self.line.lock().first() {
-                Some(first) => place.is_some_and(|place| place.number == first),
-                None => true,
-            }
+        let first = self.first_in_line.load(Acquire);
+        first == NOBODY || place.is_some_and(|place| place.number == first)
     }
 }

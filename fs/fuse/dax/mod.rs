@@ -8,9 +8,10 @@
 //! serves page faults. When the window is full, [`policy`] says which parts are worth a range, [`reclaim`] takes one from others,
 //! and [`line`] who is next. [`cleaner`] unmaps what inodes leave behind.
 //!
-//! Locks: an inode's map and the table of ranges each have a spinlock; neither is held inside the other, nor while anything
-//! waits. No lock of this module is held while the server is asked; who needs a range that is on its way waits for the
-//! window to change, killably, holding nothing but what the VFS holds for it.
+//! Locks: the table of ranges has a spinlock, which is never held while anything waits. A hit takes no lock: the inode's map is
+//! looked up under RCU, and the range is pinned by its atomic word. No lock of this module is held while the server is asked;
+//! who needs a range that is on its way waits for the window to change, killably, holding nothing but what the VFS holds for
+//! it.
 
 mod cleaner;
 pub(crate) mod fault;
@@ -45,8 +46,46 @@ use kernel::{
     },
     workqueue::Work,
 };
-use ranges::{Ranges, Slot};
+use ranges::{Atom, Hits, Ranges, Slot, Words};
 use stats::Stats;
+
+/// The table of the window's slots.
+type Table = Ranges<KVVec<Slot>, SlotWords>;
+
+/// The words of the table, shared by the table and who hits.
+#[derive(Clone)]
+struct SlotWords(Arc<KVVec<Atomic<u64>>>);
+
+impl Words for SlotWords {
+    type Atom = Atomic<u64>;
+
+    #[inline]
+    fn words(&self) -> &[Atomic<u64>] {
+        &self.0
+    }
+}
+
+impl Atom for Atomic<u64> {
+    #[inline]
+    fn load(&self) -> u64 {
+        self.load(Acquire)
+    }
+
+    #[inline]
+    fn store(&self, value: u64) {
+        self.store(value, Release);
+    }
+
+    #[inline]
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        self.cmpxchg(old, new, Full)
+    }
+
+    #[inline]
+    fn fetch_sub(&self, n: u64) -> u64 {
+        self.fetch_sub(n, Full)
+    }
+}
 
 /// The window as one mount uses it.
 #[pin_data]
@@ -54,8 +93,11 @@ pub(crate) struct Dax {
     window: Arc<Window>,
     transport: Arc<dyn Transport>,
     registry: Arc<Registry>,
+    /// Which slot is in which state.
     #[pin]
-    ranges: SpinLock<Ranges<KVVec<Slot>>>,
+    ranges: SpinLock<Table>,
+    /// Using what is mapped, without a lock.
+    hits: Hits<SlotWords>,
     /// Which parts of files are worth a range.
     #[pin]
     heat: SpinLock<policy::Heat<KVVec<u8>>>,
@@ -70,15 +112,14 @@ pub(crate) struct Dax {
     /// Faults that wait for a range.
     #[pin]
     line: SpinLock<line::Line>,
-    /// How many they are.
-    in_line: Atomic<u32>,
+    /// Who of them is first.
+    first_in_line: Atomic<u64>,
     /// REMOVEMAPPINGs on their way.
     removals: Atomic<u32>,
     /// The server does not map over what is mapped: it has to be told to unmap first.
     no_overlay: Flag,
-    /// Maps that inodes left behind.
-    #[pin]
-    stale: SpinLock<cleaner::Stale>,
+    /// How far the cleaner is, see [`cleaner::stage`].
+    cleaning: Atomic<u32>,
     #[pin]
     cleaner: Work<Dax, CLEANER>,
     mounted: Arc<Mounted<Fuse>>,
@@ -131,11 +172,13 @@ impl Dax {
         let counters = policy::counters_for(n);
         let counters = KVVec::from_elem(0u8, counters, GFP_KERNEL)?;
         let heat = policy::Heat::new(counters, n).ok_or(EINVAL)?;
-        let mut slots = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let slots = KVVec::from_elem(Slot::new(), n, GFP_KERNEL)?;
+        let mut words = KVVec::with_capacity(n, GFP_KERNEL)?;
         for _ in 0..n {
-            slots.push(Slot::new(), GFP_KERNEL)?;
+            words.push(Atomic::new(0), GFP_KERNEL)?;
         }
-        let ranges = Ranges::new(slots);
+        let words = SlotWords(Arc::new(words, GFP_KERNEL)?);
+        let ranges = Ranges::new(slots, words.clone());
         stats.set_ranges(&ranges.counts());
         Arc::pin_init(
             pin_init!(Self {
@@ -143,16 +186,17 @@ impl Dax {
                 transport,
                 registry,
                 ranges <- new_spinlock!(ranges, "fuse dax ranges"),
+                hits: Hits::new(words),
                 heat <- new_spinlock!(heat, "fuse dax heat"),
                 epoch: Atomic::new(0),
                 waiting: Atomic::new(0),
                 stats,
                 changed <- new_waitq!("fuse dax ranges"),
                 line <- new_spinlock!(line::Line::new(), "fuse dax line"),
-                in_line: Atomic::new(0),
+                first_in_line: Atomic::new(line::NOBODY),
                 removals: Atomic::new(0),
                 no_overlay: Flag::default(),
-                stale <- new_spinlock!(cleaner::Stale::default(), "fuse dax stale maps"),
+                cleaning: Atomic::new(cleaner::stage::IDLE),
                 cleaner <- new_work!("fuse dax cleaner"),
                 mounted,
                 reclaimer <- new_work!("fuse dax reclaimer"),
@@ -185,8 +229,9 @@ impl Dax {
         }
     }
 
-    /// Announces a wait. The caller looks at the table once more before it waits: either it sees the change, or who changes
-    /// the table after that look sees the announcement, as both hold the table's lock in between.
+    /// Announces a wait. The caller looks at the table once more before it waits: either it sees the change, or who makes the
+    /// change after that look sees the announcement. Both hold the table's lock in between; who ends a use does not, but that
+    /// is fully ordered, and so is this.
     fn announce(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Full);
         Waiting {

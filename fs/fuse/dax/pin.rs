@@ -2,7 +2,8 @@
 
 //! Having a range where data can be touched, and holding it.
 //!
-//! Takes the spinlocks of map and table one at a time; holds neither while it waits.
+//! A hit takes no lock: the map is looked up under RCU, and the range's word is moved. Else it takes the table's spinlock, and
+//! does not hold it while it waits.
 
 use super::{
     line::Place,
@@ -21,8 +22,7 @@ pub(crate) struct Pin<'a> {
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
         if let Some(using) = self.using.take() {
-            let last = self.dax.ranges.lock().put(using);
-            if last == Ok(true) {
+            if self.dax.hits.put(using) {
                 self.dax.change_for_waiters();
             }
         }
@@ -98,7 +98,7 @@ impl Dax {
         want: &Want<'_>,
     ) -> Result<Pin<'a>, Why> {
         if let Some(id) = inode.data().ranges.get(index) {
-            if let Ok(using) = self.ranges.lock().hit(id, want.write) {
+            if let Some(using) = self.hits.hit(id, want.write) {
                 return Ok(Pin {
                     dax: self,
                     using: Some(using),
@@ -155,12 +155,9 @@ impl Dax {
         }
     }
 
-    /// Where in the window `pos` is, for somebody who has its range pinned. Never waits.
+    /// Where in the window `index` is, for somebody who has it pinned or keeps its layout from being broken. Takes no lock.
     pub(super) fn locate(&self, inode: &Inode, index: u64, write: bool) -> Option<u64> {
         let id = inode.data().ranges.get(index)?;
-        let mut ranges = self.ranges.lock();
-        let using = ranges.hit(id, write).ok()?;
-        let _ = ranges.put(using);
-        Some(ranges.offset(id))
+        self.hits.shows(id, write).then(|| id.offset())
     }
 }

@@ -5,33 +5,33 @@
 //! The window is cut into slots of 2 MiB. [`Ranges`] is the table of their states and the only
 //! place that changes one; it holds no lock, sends nothing and allocates nothing. Callers keep it
 //! behind a short lock, send SETUPMAPPING and REMOVEMAPPING without that lock, and hold a token
-//! meanwhile.
+//! meanwhile. Using a mapping that is there needs no lock: [`Hits`] shares one atomic word for each
+//! slot with the table.
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | `Free` | `Reserved` | [`reserve`](Ranges::reserve), [`reserve_after`](Ranges::reserve_after) |
-//! | `Reserved` | `Mapping` | [`begin_map`](Ranges::begin_map) |
-//! | `Reserved` | `Free`, `Unmapping` | [`release`](Ranges::release) |
+//! | `Free` | `Mapping` | [`reserve`](Ranges::reserve), [`reserve_after`](Ranges::reserve_after), [`find`](Ranges::find) |
 //! | `Mapping` | `Mapped` | [`mapped`](Ranges::mapped) |
-//! | `Mapping` | `Free`, `Unmapping`, `Retired` | [`map_failed`](Ranges::map_failed), [`retire_mapping`](Ranges::retire_mapping) |
-//! | `Mapped` | itself | [`get`](Ranges::get), [`put`](Ranges::put); [`begin_upgrade`](Ranges::begin_upgrade) and what ends it |
-//! | `Mapped`, `Parked` | `Unmapping` | [`begin_unmap`](Ranges::begin_unmap) |
-//! | `Unmapping` | `Free`, `Retired` | [`unmapped`](Ranges::unmapped), [`unmap_failed`](Ranges::unmap_failed) |
-//! | `Unmapping` | `Reserved` | [`hand_over`](Ranges::hand_over) |
+//! | `Mapping` | `Free`, `Left`, `Retired` | [`release`](Ranges::release), [`retire_mapping`](Ranges::retire_mapping) |
+//! | `Mapped` | itself | [`Hits::hit`], [`Hits::put`]; [`begin_upgrade`](Ranges::begin_upgrade) and what ends it |
+//! | `Mapped`, `Parked` | `Unmapping` | [`begin_unmap`](Ranges::begin_unmap), [`find`](Ranges::find) |
+//! | `Left` | `Unmapping` | [`take_left`](Ranges::take_left), [`find`](Ranges::find) |
+//! | `Unmapping` | `Free`, `Left`, `Retired` | [`unmapped`](Ranges::unmapped), [`unmap_refused`](Ranges::unmap_refused), [`leave`](Ranges::leave), [`retire_unmapping`](Ranges::retire_unmapping) |
+//! | `Unmapping` | `Mapping` | [`hand_over`](Ranges::hand_over) |
 //! | `Unmapping` | `Mapped` | [`unmap_cancelled`](Ranges::unmap_cancelled) |
 //! | `Unmapping` | `Parked` | [`park`](Ranges::park) |
 //! | `Parked` | `Mapped` | [`get`](Ranges::get): its owner came back |
-//! | `Parked` | `Reserved` | [`reserve_parked`](Ranges::reserve_parked): somebody else needs the slot |
 //!
 //! # Rules
 //!
-//! - A slot is for one [`Owner`] from `reserve` until it is free again or handed over.
-//! - Only a mapping without users can be removed; from `begin_unmap` on it gets no new ones.
-//! - A slot that still has another mapping at the host (`over`) is given out only to be mapped over,
+//! - A slot is for one [`Owner`] from `reserve` until it is free again, nobody's or handed over.
+//! - Only a mapping without users can be closed; from `begin_unmap` on it gets no new ones.
+//! - A slot that may still have another mapping at the host is given out only to be mapped over,
 //!   or unmapped first.
 //! - A mapping is used for writing only if the host has said that it is writable.
 //! - A slot for which a request may still reach the host, because nobody knows how it ended, is
-//!   `Retired`: it maps nothing until the host has forgotten everything ([`Ranges::reset`]).
+//!   `Retired`: it maps nothing as long as the table lives. An answer that is an error is known: the
+//!   host has the old mapping there, the new one or none, and mapping over it settles that.
 //! - The states always sum to the window; [`Ranges::check`] proves it.
 //!
 //! Ids and tokens belong to the table that made them. One of another table is refused unless slot,
@@ -42,7 +42,9 @@ mod mapped;
 mod reclaim;
 mod slot;
 mod token;
+mod word;
 
+pub use reclaim::Found;
 pub use slot::{
     Ahead,
     Counts,
@@ -55,12 +57,16 @@ pub use token::{
     Owner,
     RangeId,
     Refused,
-    Reserved,
     Unmapping,
     Upgrading,
     Use,
     RANGE_SHIFT,
     RANGE_SIZE, //
+};
+pub use word::{
+    Atom,
+    Hits,
+    Words, //
 };
 
 use core::borrow::BorrowMut;
@@ -75,59 +81,56 @@ use slot::{
 /// # Invariants
 ///
 /// - `counts` holds the number of slots in each state.
-/// - `free` and `parked` hold the slots in these states, each once, and nothing else.
+/// - `free`, `parked` and `left` hold the slots in these states, each once, and nothing else.
+/// - Only words of slots in the state `Mapped` are open, and these unless they are ahead of their first user.
 #[derive(Debug)]
-pub struct Ranges<S> {
+pub struct Ranges<S, W> {
     slots: S,
+    hits: Hits<W>,
     free: List,
     /// In the order in which they were parked.
     parked: List,
+    /// Those that the host was asked to unmap are last.
+    left: List,
     /// Where the search for a victim goes on.
     hand: u32,
     counts: Counts,
     ahead: Ahead,
 }
 
-impl<S: BorrowMut<[Slot]>> Ranges<S> {
-    /// Makes the table of a window with as many slots as `storage`, all free.
+impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
+    /// Makes the table of a window with as many slots as there are entries and words, all free.
     ///
-    /// Slots are first given out in the order of the window. No more than [`u32::MAX`] are used.
-    pub fn new(storage: S) -> Self {
+    /// Slots are first given out in the order of the window. No more than 2^31 are used. The words must be new.
+    pub fn new(storage: S, words: W) -> Self {
         let mut ranges = Self {
             slots: storage,
+            hits: Hits::new(words),
             free: List::default(),
             parked: List::default(),
+            left: List::default(),
             hand: 0,
             counts: Counts::default(),
             ahead: Ahead::default(),
         };
-        ranges.reset();
-        ranges
-    }
-
-    /// Frees every slot: the host has forgotten all mappings, and all requests about them have
-    /// ended.
-    ///
-    /// Ids and tokens from before are stale.
-    pub fn reset(&mut self) {
-        self.free = List::default();
-        self.parked = List::default();
-        let slots = self.slots.borrow_mut();
-        let total = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        let slots = ranges.slots.borrow_mut();
+        let total = slots.len().min(ranges.hits.total());
+        let total = u32::try_from(total).map_or(token::SLOTS_MAX, |n| n.min(token::SLOTS_MAX));
         for index in 0..total {
             if let Some(slot) = slots.get_mut(index as usize) {
-                slot.generation = slot.generation.wrapping_add(1);
+                *slot = Slot::new();
                 slot.state = State::Free;
-                // INVARIANT: Every slot is free and on the list.
-                self.free.push_back(slots, index);
+                // INVARIANT: Every slot is free, on the list, and its word is closed.
+                ranges.hits.end_generation(index);
+                ranges.free.push_back(slots, index);
             }
         }
-        self.hand = 0;
-        self.counts = Counts {
+        ranges.counts = Counts {
             total,
             free: total,
             ..Counts::default()
         };
+        ranges
     }
 
     /// How many slots are in each state.
@@ -142,24 +145,28 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         self.ahead
     }
 
+    /// The id of what a slot is now.
+    fn id_at(&self, index: u32) -> Option<RangeId> {
+        let generation = self.hits.generation(index)?;
+        Some(RangeId { index, generation })
+    }
+
     /// The slot that `id` names, if its generation is still the same.
     fn slot(&mut self, id: RangeId) -> Result<&mut Slot, Refused> {
-        // CAST: `u32` fits into `usize` on every machine that has a DAX window.
-        match self.slots.borrow_mut().get_mut(id.index as usize) {
-            Some(slot) if slot.generation == id.generation => Ok(slot),
-            _ => Err(Refused::Gone),
+        if self.id_at(id.index) != Some(id) {
+            return Err(Refused::Gone);
         }
+        // CAST: `u32` fits into `usize` on every machine that has a DAX window.
+        let slot = self.slots.borrow_mut().get_mut(id.index as usize);
+        slot.ok_or(Refused::Gone)
     }
 
     /// The mapping that `id` names, if it can be used.
     fn live(&mut self, id: RangeId) -> Result<&mut Live, Refused> {
         match &mut self.slot(id)?.state {
             State::Mapped(live) => Ok(live),
-            State::Reserved { .. }
-            | State::Mapping { .. }
-            | State::Parked(_)
-            | State::Unmapping(_) => Err(Refused::Busy),
-            State::Free | State::Retired => Err(Refused::Gone),
+            State::Mapping { .. } | State::Parked(_) | State::Unmapping(_) => Err(Refused::Busy),
+            State::Free | State::Left { .. } | State::Retired => Err(Refused::Gone),
         }
     }
 
@@ -183,11 +190,14 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         match old {
             State::Free => self.free.remove(slots, id.index),
             State::Parked(_) => self.parked.remove(slots, id.index),
+            State::Left { .. } => self.left.remove(slots, id.index),
             _ => (),
         }
         match new {
             State::Free => self.free.push_front(slots, id.index),
             State::Parked(_) => self.parked.push_back(slots, id.index),
+            State::Left { tried: false } => self.left.push_front(slots, id.index),
+            State::Left { tried: true } => self.left.push_back(slots, id.index),
             _ => (),
         }
         if old.is_ahead() && !new.is_live() {
@@ -196,114 +206,76 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         Ok(())
     }
 
-    /// Ends the slot's generation: ids and tokens of it are stale from now on.
-    fn end_generation(&mut self, id: RangeId) -> RangeId {
-        let next = RangeId {
-            index: id.index,
-            generation: id.generation.wrapping_add(1),
-        };
-        if let Ok(slot) = self.slot(id) {
-            slot.generation = next.generation;
-        }
-        next
-    }
-
-    /// Frees a slot if `from` accepts its state.
-    fn free(&mut self, id: RangeId, from: impl FnOnce(&State) -> bool) -> Result<(), Refused> {
-        self.step(id, |state| {
-            if from(state) {
-                Ok(State::Free)
-            } else {
-                Err(Refused::Gone)
-            }
-        })?;
-        self.end_generation(id);
-        Ok(())
-    }
-
-    /// Takes a slot out of use if `from` accepts its state.
-    fn retire(&mut self, id: RangeId, from: impl FnOnce(&State) -> bool) -> Result<(), Refused> {
-        self.step(id, |state| {
-            if from(state) {
-                Ok(State::Retired)
-            } else {
-                Err(Refused::Gone)
-            }
-        })?;
-        self.end_generation(id);
+    /// Moves a closed slot to a state in which it is not its owner's any more: ids and tokens of it are stale from now on.
+    fn end(&mut self, id: RangeId, state: State) -> Result<(), Refused> {
+        self.step(id, |_| Ok(state))?;
+        self.slot(id)?.owner = Owner::default();
+        self.hits.end_generation(id.index);
         Ok(())
     }
 
     /// Takes the free slot at `index`, if it is free.
-    fn reserve_at(&mut self, index: u32, owner: Owner) -> Option<Reserved> {
-        let slot = self.slots.borrow_mut().get_mut(index as usize)?;
-        if !matches!(slot.state, State::Free) {
-            return None;
-        }
-        slot.owner = owner;
-        let id = RangeId {
-            index,
-            generation: slot.generation,
-        };
-        self.step(id, |_| Ok(State::Reserved { over: false }))
-            .ok()?;
-        Some(Reserved(id))
+    fn reserve_at(&mut self, index: u32, owner: Owner) -> Option<Mapping> {
+        let id = self.id_at(index)?;
+        let step = self.step(id, |state| match state {
+            State::Free => Ok(State::Mapping { over: false }),
+            _ => Err(Refused::Busy),
+        });
+        step.ok()?;
+        self.slot(id).ok()?.owner = owner;
+        Some(Mapping(id))
     }
 
     /// Takes a free slot for `owner`; [`None`] when there is none.
-    pub fn reserve(&mut self, owner: Owner) -> Option<Reserved> {
+    pub fn reserve(&mut self, owner: Owner) -> Option<Mapping> {
         let index = self.free.first()?;
         self.reserve_at(index, owner)
     }
 
     /// Takes the slot that follows another one in the window; [`None`] unless it is free.
-    pub fn reserve_after(&mut self, before: &Reserved, owner: Owner) -> Option<Reserved> {
+    pub fn reserve_after(&mut self, before: &Mapping, owner: Owner) -> Option<Mapping> {
         let index = before.0.index.checked_add(1)?;
         self.reserve_at(index, owner)
     }
 
-    /// Gives a slot back that was not needed.
-    ///
-    /// What the host still has there must be removed: a token for that is returned.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Gone`] for a token from before a reset, as in every function that takes a token.
-    pub fn release(&mut self, token: Reserved) -> Result<Option<Unmapping>, Refused> {
-        self.give_up(token.0, |state| match state {
-            State::Reserved { over } => Some(*over),
-            _ => None,
-        })
-    }
-
-    /// Frees a slot that maps nothing, or has what the host still maps there removed; `over` tells which.
-    fn give_up(
+    /// Takes the free slots that follow `first` in the window, one for each of `owners`, as far as there are any, and puts all
+    /// into `run`.
+    pub fn reserve_run(
         &mut self,
-        id: RangeId,
-        over: impl Fn(&State) -> Option<bool>,
-    ) -> Result<Option<Unmapping>, Refused> {
-        if over(&self.slot(id)?.state).ok_or(Refused::Gone)? {
-            // Its mode does not matter: it is not used again.
-            let rest = Live::new(Mode::ReadOnly, false);
-            self.step(id, |_| Ok(State::Unmapping(rest)))?;
-            Ok(Some(Unmapping(id)))
-        } else {
-            self.free(id, |_| true)?;
-            Ok(None)
+        first: Mapping,
+        owners: impl Iterator<Item = Owner>,
+        run: &mut [Option<Mapping>],
+    ) {
+        let mut last = first;
+        let mut owners = owners;
+        for place in run {
+            let next = owners.next();
+            let next = next.and_then(|owner| self.reserve_after(&last, owner));
+            match next {
+                Some(next) => *place = Some(core::mem::replace(&mut last, next)),
+                None => {
+                    *place = Some(last);
+                    return;
+                }
+            }
         }
+        // No room for the last one.
+        let _ = self.release(last);
     }
 
-    /// Notes that SETUPMAPPING is about to be sent.
+    /// Gives a slot back: it was not needed, or the host has refused to map. What the host may still have there of an earlier
+    /// mapping makes it nobody's instead of free.
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
-    pub fn begin_map(&mut self, token: Reserved) -> Result<Mapping, Refused> {
-        self.step(token.0, |state| match state {
-            State::Reserved { over } => Ok(State::Mapping { over: *over }),
-            _ => Err(Refused::Gone),
-        })?;
-        Ok(Mapping(token.0))
+    /// [`Refused::Gone`], see [`Self::upgraded`].
+    pub fn release(&mut self, token: Mapping) -> Result<(), Refused> {
+        let state = match self.slot(token.0)?.state {
+            State::Mapping { over: true } => State::Left { tried: false },
+            State::Mapping { over: false } => State::Free,
+            _ => return Err(Refused::Gone),
+        };
+        self.end(token.0, state)
     }
 
     /// Notes that the host has mapped the file range; `ahead`, that nobody waits for it.
@@ -312,55 +284,41 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn mapped(&mut self, token: Mapping, mode: Mode, ahead: bool) -> Result<RangeId, Refused> {
         self.step(token.0, |state| match state {
-            State::Mapping { .. } => Ok(State::Mapped(Live::new(mode, ahead))),
+            State::Mapping { .. } => Ok(State::Mapped(Live::new(ahead))),
             _ => Err(Refused::Gone),
         })?;
+        self.hits.set(token.0, mode);
+        if !ahead {
+            self.hits.open(token.0.index);
+        }
         Ok(token.0)
-    }
-
-    /// Notes that the host has refused to map, or that the request was never sent.
-    ///
-    /// If it was to replace an earlier mapping, that may still be there and must be removed: a token for that is returned.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Gone`], see [`Self::release`].
-    pub fn map_failed(&mut self, token: Mapping) -> Result<Option<Unmapping>, Refused> {
-        self.give_up(token.0, |state| match state {
-            State::Mapping { over } => Some(*over),
-            _ => None,
-        })
     }
 
     /// Notes that nobody knows whether the host has mapped: the slot is retired.
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn retire_mapping(&mut self, token: Mapping) -> Result<(), Refused> {
-        self.retire(token.0, |state| matches!(state, State::Mapping { .. }))
+        match self.slot(token.0)?.state {
+            State::Mapping { .. } => self.end(token.0, State::Retired),
+            _ => Err(Refused::Gone),
+        }
     }
 
-    /// The file range that a slot is for.
+    /// The file range that a slot is for; of inode 0 when it is nobody's.
     ///
     /// # Errors
     ///
     /// [`Refused::Gone`] if it is for that range no more.
     pub fn owner(&self, id: RangeId) -> Result<Owner, Refused> {
         match self.slots.borrow().get(id.index as usize) {
-            // Free and retired slots have a generation that no id was made for.
-            Some(slot) if slot.generation == id.generation => Ok(slot.owner),
+            Some(slot) if self.id_at(id.index) == Some(id) => Ok(slot.owner),
             _ => Err(Refused::Gone),
         }
-    }
-
-    /// Start of a mapping's slot in the window, in bytes.
-    #[inline]
-    pub fn offset(&self, id: RangeId) -> u64 {
-        id.offset()
     }
 
     /// Checks the invariants, in time linear in the number of slots.
@@ -371,12 +329,19 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     pub fn check(&self) -> Result<(), &'static str> {
         let slots = self.slots.borrow();
         let mut seen = Counts::default();
-        for (_, slot) in (0..u32::MAX).zip(slots) {
+        for (index, slot) in (0..self.counts.total).zip(slots) {
             seen.total += 1;
             *seen.of(&slot.state) += 1;
+            let open = matches!(slot.state, State::Mapped(live) if !live.ahead);
+            if self.hits.is_open(index) != open {
+                return Err("a word is open that must not be, or the other way round");
+            }
+            if !open && self.hits.users(index) > 0 {
+                return Err("a slot that is closed is in use");
+            }
             if let State::Unmapping(live) | State::Parked(live) = slot.state {
-                if live.users > 0 || live.upgrading {
-                    return Err("a mapping that is closed is in use");
+                if live.upgrading {
+                    return Err("a mapping that is closed is in an upgrade");
                 }
             }
         }
@@ -392,7 +357,10 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         let parked = self
             .parked
             .count(slots, |slot| matches!(slot.state, State::Parked(_)));
-        if free != Some(seen.free) || parked != Some(seen.parked) {
+        let left = self
+            .left
+            .count(slots, |slot| matches!(slot.state, State::Left { .. }));
+        if free != Some(seen.free) || parked != Some(seen.parked) || left != Some(seen.left) {
             return Err("a list is not the slots of its state");
         }
         Ok(())

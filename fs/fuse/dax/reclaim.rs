@@ -10,9 +10,8 @@
 //! Locks: the victim's invalidate lock for writing while its layout is broken; nothing while the server is asked.
 
 use super::{
-    line::Place,
     pin::Why,
-    ranges::{Owner, RangeId, Refused, Reserved, Unmapping, RANGE_SIZE},
+    ranges::{Counts, Found, Mapping, Owner, RangeId, Refused, Unmapping, RANGE_SIZE},
     Dax, RECLAIMER,
 };
 use crate::{
@@ -31,15 +30,6 @@ const PARKED_SHARE: u32 = 16;
 /// But no more than these.
 const PARKED_MOST: u32 = 32;
 
-/// A range that was closed to be given to somebody else.
-struct Victim {
-    token: Unmapping,
-    /// Whose it was, if that is in memory.
-    inode: Option<InodeRef>,
-    /// What it was.
-    owner: Owner,
-}
-
 impl Dax {
     /// The window is full and a part of a file was missed, `at` so many bytes from its start: is it worth a range of something
     /// else? Otherwise the data goes by READ or WRITE.
@@ -54,91 +44,95 @@ impl Dax {
         self.heat.lock().mapped(inode.key(), index);
     }
 
-    /// Closes a range to everybody. [`None`] when it cannot be had now.
-    fn close(&self, inode: Option<&Inode>, owner: Owner, id: RangeId) -> Option<Unmapping> {
-        let token = self.ranges.lock().begin_unmap(id).ok()?;
+    /// Takes the layout of a range that was closed out of page tables, and opens it again where a page is pinned. Also
+    /// returns whose it was, if that is in memory.
+    fn empty(
+        &self,
+        sb: &SuperBlock<Fuse>,
+        token: Unmapping,
+        was: Owner,
+    ) -> Option<(Unmapping, Option<InodeRef>)> {
+        let inode = sb.find_inode(was.inode);
         // One that is not in memory has no layout to break.
-        let broken = inode.map_or(Ok(()), |inode| {
-            let start = owner.index * RANGE_SIZE;
-            inode
-                .invalidate_lock()
-                .try_break_layout(start, start + RANGE_SIZE - 1)
-        });
+        let broken = inode
+            .as_deref()
+            .map_or(Ok(()), |inode| break_layout(inode, was.index));
         match broken {
-            Ok(()) => Some(token),
+            Ok(()) => Some((token, inode)),
             Err(_) => {
-                // A page is pinned.
-                self.stats.pinned.add(1);
-                let _ = self.ranges.lock().unmap_cancelled(token);
-                self.change_for_waiters();
+                self.reopen(token);
                 None
             }
         }
     }
 
-    /// Closes the range that is used least.
-    fn close_victim(&self, sb: &SuperBlock<Fuse>) -> Option<Victim> {
-        for _ in 0..TRIES {
-            let (id, owner) = self.ranges.lock().pick_victim()?;
-            // This waits for an inode that is leaving memory, so nothing is closed meanwhile.
-            let inode = sb.find_inode(owner.inode);
-            if let Some(token) = self.close(inode.as_deref(), owner, id) {
-                return Some(Victim {
-                    token,
-                    inode,
-                    owner,
-                });
-            }
-        }
-        None
+    /// A page of the range is pinned.
+    fn reopen(&self, token: Unmapping) {
+        self.stats.pinned.add(1);
+        let _ = self.ranges.lock().unmap_cancelled(token);
+        self.change_for_waiters();
     }
 
-    /// Takes a range from something else for a part of `inode`.
+    /// Makes what was found ready to be mapped for `owner`; looks for something else where a page is pinned. Also says
+    /// whether the host may still have another mapping there.
     ///
     /// # Errors
     ///
     /// [`Why::NoRange`] when nothing can be taken now; the table changes when that may be different, or a page is let go.
     pub(super) fn take_over(
         self: &Arc<Self>,
-        inode: &Inode,
+        sb: &SuperBlock<Fuse>,
         owner: Owner,
-        place: Option<&Place<'_>>,
-    ) -> Result<Reserved, Why> {
-        if !self.is_turn(place) {
-            return Err(Why::NoRange);
+        mut found: Found,
+    ) -> Result<(Mapping, bool), Why> {
+        for _ in 0..TRIES {
+            let (emptied, was) = match found {
+                Found::Ready(token) => return Ok((token, false)),
+                Found::Closed(token, was) => (Some((token, sb.find_inode(was.inode))), was),
+                Found::Victim(token, was) => (self.empty(sb, token, was), was),
+            };
+            if let Some((token, inode)) = emptied {
+                trace::dax_take_over((owner.inode, owner.index), (was.inode, was.index));
+                if let Some(inode) = inode {
+                    inode.data().ranges.remove(was.index, token.id());
+                }
+                self.stats.reclaims.add(1);
+                return self.hand_over(token, owner);
+            }
+            let next = self.ranges.lock().find(owner, true);
+            found = next.ok_or(Why::NoRange)?;
         }
-        let parked = self.ranges.lock().reserve_parked(owner);
-        let to = (owner.inode, owner.index);
-        let reserved = match parked {
-            Some((reserved, id, was)) => {
-                trace::dax_take_over(to, (was.inode, was.index));
-                if let Some(inode) = inode.sb().find_inode(was.inode) {
-                    inode.data().ranges.remove(was.index, id);
-                }
-                reserved
+        // The last one that was found is not looked at any more.
+        match found {
+            Found::Ready(token) => return Ok((token, false)),
+            Found::Closed(token, _) | Found::Victim(token, _) => {
+                let _ = self.ranges.lock().unmap_cancelled(token);
             }
-            None => {
-                let victim = self.close_victim(inode.sb()).ok_or(Why::NoRange)?;
-                trace::dax_take_over(to, (victim.owner.inode, victim.owner.index));
-                let id = victim.token.id();
-                let given = self.ranges.lock().hand_over(victim.token, owner, true);
-                if let Some(inode) = &victim.inode {
-                    inode.data().ranges.remove(victim.owner.index, id);
-                }
-                given.map_err(|_| Why::NoRange)?
-            }
+        }
+        Err(Why::NoRange)
+    }
+
+    /// Gives the slot of a range that nobody can reach any more to `owner`.
+    fn hand_over(self: &Arc<Self>, token: Unmapping, owner: Owner) -> Result<(Mapping, bool), Why> {
+        let overlay = !self.no_overlay.get();
+        if !overlay {
+            self.remove_one(token, true)?;
+            let reserved = self.ranges.lock().reserve(owner);
+            return Ok((reserved.ok_or(Why::NoRange)?, false));
+        }
+        let (given, counts) = {
+            let mut ranges = self.ranges.lock();
+            (ranges.hand_over(token, owner), ranges.counts())
         };
-        self.stats.reclaims.add(1);
-        self.park_some();
-        if !self.no_overlay.get() {
-            self.stats.overlays.add(1);
-            return Ok(reserved);
+        if counts.parked < parked_target(&counts).div_ceil(2) {
+            let _ = self
+                .registry
+                .work()
+                .enqueue::<Arc<Self>, RECLAIMER>(self.clone());
         }
-        let leftover = self.ranges.lock().release(reserved);
-        if let Ok(Some(leftover)) = leftover {
-            self.remove_one(leftover, true)?;
-        }
-        self.ranges.lock().reserve(owner).ok_or(Why::NoRange)
+        let given = given.map_err(|_| Why::NoRange)?;
+        self.stats.overlays.add(1);
+        Ok((given, true))
     }
 
     /// Gives up a range that can never be written again, because an upgrade of it was lost.
@@ -148,11 +142,15 @@ impl Dax {
     /// `EINTR` while others use it.
     pub(super) fn abandon(self: &Arc<Self>, inode: &Inode, index: u64, id: RangeId) -> Result {
         let seen = self.epoch();
-        let owner = Owner {
-            inode: inode.key(),
-            index,
-        };
-        match self.close(Some(inode), owner, id) {
+        let closed = self.ranges.lock().begin_unmap(id).ok();
+        let emptied = closed.and_then(|token| match break_layout(inode, index) {
+            Ok(()) => Some(token),
+            Err(_) => {
+                self.reopen(token);
+                None
+            }
+        });
+        match emptied {
             Some(token) => {
                 inode.data().ranges.remove(index, id);
                 self.remove_one(token, false)
@@ -163,36 +161,46 @@ impl Dax {
             }
         }
     }
+}
 
-    /// How many ranges the reclaimer keeps parked.
-    fn parked_target(&self) -> u32 {
-        let total = self.ranges.lock().counts().total;
-        (total / PARKED_SHARE).min(PARKED_MOST)
-    }
+/// Takes one part of a file out of page tables.
+///
+/// # Errors
+///
+/// When a page is pinned.
+fn break_layout(inode: &Inode, index: u64) -> Result {
+    let start = index * RANGE_SIZE;
+    inode
+        .invalidate_lock()
+        .try_break_layout(start, start + RANGE_SIZE - 1)
+}
 
-    /// Has the reclaimer park ranges if few are left.
-    fn park_some(self: &Arc<Self>) {
-        let counts = self.ranges.lock().counts();
-        if counts.parked < self.parked_target().div_ceil(2) {
-            let _ = self
-                .registry
-                .work()
-                .enqueue::<Arc<Self>, RECLAIMER>(self.clone());
-        }
-    }
+/// How many ranges the reclaimer keeps parked.
+fn parked_target(counts: &Counts) -> u32 {
+    (counts.total / PARKED_SHARE).min(PARKED_MOST)
 }
 
 impl WorkItem<RECLAIMER> for Dax {
     type Pointer = Arc<Dax>;
 
     fn run(this: Arc<Dax>) {
-        let target = this.parked_target();
         this.mounted.with(|sb| {
-            while this.ranges.lock().counts().parked < target {
-                let Some(victim) = this.close_victim(sb) else {
-                    break;
+            let mut fruitless = 0;
+            while fruitless < TRIES {
+                let closed = {
+                    let mut ranges = this.ranges.lock();
+                    let counts = ranges.counts();
+                    if counts.parked >= parked_target(&counts) {
+                        break;
+                    }
+                    ranges.close_victim()
                 };
-                let parked = this.ranges.lock().park(victim.token);
+                let Some((token, was)) = closed else { break };
+                let Some((token, _)) = this.empty(sb, token, was) else {
+                    fruitless += 1;
+                    continue;
+                };
+                let parked = this.ranges.lock().park(token);
                 if parked != Err(Refused::Tainted) {
                     this.stats.parked.add(1);
                 }

@@ -94,16 +94,21 @@ impl Removal {
         )?)
     }
 
-    /// Notes how it ended. Where that is not known, or the server failed at some of the ranges, none of them can be used.
-    fn settle(&mut self, removed: bool) {
+    /// Notes how it ended. Where that is not known, none of the ranges can be used any more. When the server failed at some
+    /// of them, all can still be mapped over, if it does that.
+    fn settle(&mut self, result: Result<(), &Failed>) {
         let mut ranges = self.dax.ranges.lock();
         for token in self.tokens.iter_mut().filter_map(Option::take) {
-            // A refusal means that the table was reset under us, which ends with the mount.
-            let _ = if removed {
-                self.dax.stats.unmaps.add(1);
-                ranges.unmapped(token).map(drop)
-            } else {
-                ranges.unmap_failed(token)
+            // The tokens are of this table, which refuses none of them.
+            let _ = match result {
+                Ok(()) => {
+                    self.dax.stats.unmaps.add(1);
+                    ranges.unmapped(token).map(drop)
+                }
+                Err(failed) if failed.known && !self.dax.no_overlay.get() => {
+                    ranges.unmap_refused(token)
+                }
+                Err(_) => ranges.retire_unmapping(token),
             };
         }
         drop(ranges);
@@ -117,7 +122,7 @@ impl chan::Owner for Removal {
             self.dax.removals.fetch_sub(1, Full);
         }
         trace::dax_remove_done(self.len as u32, result.map_err(|failed| failed.error));
-        self.settle(result.is_ok());
+        self.settle(result);
         self.dax.clean_more();
     }
 }
@@ -140,7 +145,7 @@ impl Dax {
                 batch.send(wait)
             }
             Err(e) => {
-                let _ = self.ranges.lock().unmap_failed(token);
+                let _ = self.ranges.lock().leave(token);
                 self.change();
                 Err(e)
             }

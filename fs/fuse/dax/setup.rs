@@ -9,7 +9,7 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{Mapping, Mode, Owner, RangeId, Reserved, Unmapping, Upgrading, RANGE_SIZE},
+    ranges::{Found, Mapping, Mode, Owner, RangeId, Upgrading, RANGE_SIZE},
     Dax,
 };
 use crate::{
@@ -62,21 +62,17 @@ impl Setup {
         }
     }
 
-    /// Notes how it ended. Returns what the host may still have of earlier mappings that it was to replace.
-    fn settle(&mut self, result: Result<(), &Failed>) -> [Option<Unmapping>; RUN] {
-        let mut leftovers = [const { None }; RUN];
+    /// Notes how it ended.
+    fn settle(&mut self, result: Result<(), &Failed>) {
         let mut ranges = self.dax.ranges.lock();
-        for (step, leftover) in self.steps.iter_mut().zip(&mut leftovers) {
-            let Some(step) = step.take() else { break };
-            // A refusal means that the table was reset under us, which ends with the mount.
+        for step in self.steps.iter_mut().map_while(Option::take) {
+            // The tokens are of this table, which refuses none of them.
             let _ = match (step, result) {
                 (Step::Map(token), Ok(())) => {
                     self.dax.stats.maps.add(1);
                     ranges.mapped(token, self.mode, self.ahead).map(drop)
                 }
-                (Step::Map(token), Err(failed)) if failed.known => {
-                    ranges.map_failed(token).map(|token| *leftover = token)
-                }
+                (Step::Map(token), Err(failed)) if failed.known => ranges.release(token),
                 (Step::Map(token), Err(_)) => ranges.retire_mapping(token),
                 (Step::Upgrade(token), Ok(())) => {
                     self.dax.stats.upgrades.add(1);
@@ -86,7 +82,6 @@ impl Setup {
                 (Step::Upgrade(token), Err(_)) => ranges.retire_upgrade(token),
             };
         }
-        leftovers
     }
 }
 
@@ -94,14 +89,13 @@ impl chan::Owner for Setup {
     fn answered(&mut self, result: Result<(), &Failed>) {
         let count = self.steps.iter().flatten().count();
         trace::dax_setup_done(count as u32, result.map_err(|failed| failed.error));
-        let leftovers = self.settle(result);
+        self.settle(result);
+        self.dax.change();
         if result.is_ok() {
             self.dax.stats.setups.add(1);
-        }
-        self.dax.change();
-        for token in leftovers.into_iter().flatten() {
-            // Whoever tries again maps over it, or waits for this.
-            let _ = self.dax.remove_one(token, false);
+        } else {
+            // What was to be replaced may still be there. Whoever tries again maps over it, or waits for this.
+            self.dax.clean_more();
         }
     }
 }
@@ -111,7 +105,7 @@ struct Taken {
     setup: Setup,
     first: RangeId,
     count: usize,
-    /// The host still has another mapping there.
+    /// The host may still have another mapping there.
     over: bool,
 }
 
@@ -126,67 +120,81 @@ impl Dax {
         count: u64,
         ahead: bool,
     ) -> Result<Option<Taken>, Why> {
-        let map = &inode.data().ranges;
-        let room = map.room()?;
+        if !self.is_turn(want.place) {
+            return Err(Why::NoRange);
+        }
         let owner = |index| Owner {
             inode: inode.key(),
             index,
         };
-        let free = if self.is_turn(want.place) {
-            self.ranges.lock().reserve(owner(index))
-        } else {
-            None
-        };
-        let (mut last, over) = match free {
-            Some(token) => (token, false),
-            None if want.take_over => {
-                let token = self.take_over(inode, owner(index), want.place)?;
-                (token, !self.no_overlay.get())
+        let mut run = [const { None }; RUN];
+        let mut ranges = self.ranges.lock();
+        let over = match ranges.find(owner(index), want.take_over) {
+            Some(Found::Ready(first)) => {
+                let more = RUN.min(count as usize) - 1;
+                ranges.reserve_run(first, (index + 1..).take(more).map(owner), &mut run);
+                drop(ranges);
+                false
+            }
+            Some(found) => {
+                drop(ranges);
+                let (token, over) = self.take_over(inode.sb(), owner(index), found)?;
+                run[0] = Some(token);
+                over
             }
             None => return Err(Why::NoRange),
         };
         let mut taken = Taken {
             setup: Setup::new(self, want.write || want.may_write, ahead),
-            first: last.id(),
+            first: RangeId::from_number(0),
             count: 0,
             over,
         };
-        if !map.insert(room, index, last.id()) {
-            self.give_back(last);
-            return Ok(None);
-        }
-        let most = if over { 1 } else { RUN.min(count as usize) };
-        let mut next = index;
-        for step in &mut taken.setup.steps {
-            taken.count += 1;
-            next += 1;
-            let following = if taken.count < most {
-                self.ranges.lock().reserve_after(&last, owner(next))
-            } else {
-                None
-            };
-            let begun = self.ranges.lock().begin_map(last);
-            *step = Some(Step::Map(begun.map_err(|_| EIO)?));
-            let Some(token) = following else { break };
-            let noted = map
-                .room()
-                .is_ok_and(|room| map.insert(room, next, token.id()));
-            if !noted {
-                self.give_back(token);
-                break;
-            }
-            last = token;
-        }
-        Ok(Some(taken))
+        let noted = self.note(inode, index, &mut run, &mut taken);
+        // What somebody else has a range for already.
+        self.give_back(&mut run);
+        noted?;
+        Ok((taken.count > 0).then_some(taken))
     }
 
-    /// Gives back a range that was not needed.
-    fn give_back(self: &Arc<Self>, token: Reserved) {
-        let leftover = self.ranges.lock().release(token);
-        if let Ok(Some(leftover)) = leftover {
-            let _ = self.remove_one(leftover, false);
+    /// Notes in the map which parts the ranges of `run` are for, as far as these have none.
+    fn note(
+        &self,
+        inode: &Inode,
+        index: u64,
+        run: &mut [Option<Mapping>; RUN],
+        taken: &mut Taken,
+    ) -> Result {
+        for (i, (place, step)) in run.iter_mut().zip(&mut taken.setup.steps).enumerate() {
+            let Some(id) = place.as_ref().map(Mapping::id) else {
+                break;
+            };
+            match inode.data().ranges.insert(index + i as u64, id) {
+                Ok(true) => *step = place.take().map(Step::Map),
+                Err(e) if i == 0 => return Err(e),
+                _ => break,
+            }
+            if i == 0 {
+                taken.first = id;
+            }
+            taken.count += 1;
         }
-        self.change();
+        Ok(())
+    }
+
+    /// Gives back ranges that were not needed.
+    fn give_back(self: &Arc<Self>, run: &mut [Option<Mapping>; RUN]) {
+        let mut ranges = self.ranges.lock();
+        let mut any = false;
+        for token in run.iter_mut().filter_map(Option::take) {
+            let _ = ranges.release(token);
+            any = true;
+        }
+        drop(ranges);
+        if any {
+            self.change();
+            self.clean_more();
+        }
     }
 
     /// How many ranges may be taken beyond the one that is needed: none where the window gets full.

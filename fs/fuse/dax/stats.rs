@@ -78,8 +78,10 @@ impl Stats {
 
     /// Notes how many ranges are in which state.
     pub(crate) fn set_ranges(&self, c: &Counts) {
-        let on_their_way = c.reserved + c.mapping + c.unmapping;
-        let now = [c.total, c.free, c.mapped, c.parked, on_their_way, c.retired];
+        let on_their_way = c.mapping + c.unmapping;
+        // Closed ones, whoever they are for.
+        let closed = c.parked + c.left;
+        let now = [c.total, c.free, c.mapped, closed, on_their_way, c.retired];
         for (counter, n) in self.ranges.iter().zip(now) {
             counter.set(n.into());
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Using a mapping, and making it writable.
+//! Using a mapping that cannot simply be hit, and making it writable.
 
 use super::{
     slot::{
@@ -8,17 +8,18 @@ use super::{
         Slot,
         State, //
     },
-    Mode,
     RangeId,
     Ranges,
     Refused,
     Upgrading,
-    Use, //
+    Use,
+    Words, //
 };
 use core::borrow::BorrowMut;
 
-impl<S: BorrowMut<[Slot]>> Ranges<S> {
-    /// Starts using a mapping, for writing too if `write`, until [`Self::put`]. A parked one is opened again.
+impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
+    /// Starts using a mapping, for writing too if `write`, until [`Hits::put`](super::Hits::put). A parked one is opened
+    /// again.
     ///
     /// # Errors
     ///
@@ -29,46 +30,25 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         if let State::Parked(live) = self.slot(id)?.state {
             self.step(id, |_| Ok(State::Mapped(live)))?;
         }
-        self.hit(id, write)
-    }
-
-    /// As [`Self::get`], for a mapping that is open; a parked one is [`Refused::Busy`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::get`].
-    #[inline]
-    pub fn hit(&mut self, id: RangeId, write: bool) -> Result<Use, Refused> {
         let live = self.live(id)?;
-        if write && live.mode == Mode::ReadOnly {
-            return Err(match live {
-                Live {
-                    upgrading: true, ..
-                } => Refused::Busy,
-                Live { tainted: true, .. } => Refused::Tainted,
-                _ => Refused::NeedsUpgrade,
-            });
-        }
-        live.users = live.users.checked_add(1).ok_or(Refused::Busy)?;
-        live.accessed = true;
+        let Live {
+            upgrading, tainted, ..
+        } = *live;
         if core::mem::take(&mut live.ahead) {
             self.ahead.used += 1;
         }
-        Ok(Use(id))
-    }
-
-    /// Ends a use; returns whether it was the last, so that waiters for the range can be woken.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Gone`], see [`Self::release`].
-    pub fn put(&mut self, token: Use) -> Result<bool, Refused> {
-        match &mut self.slot(token.0)?.state {
-            State::Mapped(live) => {
-                live.users = live.users.checked_sub(1).ok_or(Refused::Gone)?;
-                Ok(live.users == 0)
-            }
-            _ => Err(Refused::Gone),
+        // INVARIANT: It is mapped and no longer ahead of its first user.
+        if !self.hits.is_open(id.index) {
+            self.hits.open(id.index);
+        }
+        match self.hits.hit(id, write) {
+            Some(using) => Ok(using),
+            None if write && !self.hits.is_writable(id.index) => Err(match (upgrading, tainted) {
+                (true, _) => Refused::Busy,
+                (_, true) => Refused::Tainted,
+                _ => Refused::NeedsUpgrade,
+            }),
+            None => Err(Refused::Busy),
         }
     }
 
@@ -83,24 +63,21 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     /// - [`Refused::Tainted`]: an earlier upgrade was lost.
     /// - [`Refused::Gone`]: look the file range up again.
     pub fn begin_upgrade(&mut self, id: RangeId) -> Result<Upgrading, Refused> {
-        let live = self.live(id)?;
-        match live {
-            Live {
-                upgrading: true, ..
-            } => Err(Refused::Busy),
-            Live { tainted: true, .. } => Err(Refused::Tainted),
-            Live {
-                mode: Mode::ReadWrite,
-                ..
-            } => Err(Refused::Writable),
-            _ => {
-                live.upgrading = true;
-                Ok(Upgrading(id))
-            }
+        let live = *self.live(id)?;
+        if live.upgrading {
+            return Err(Refused::Busy);
         }
+        if live.tainted {
+            return Err(Refused::Tainted);
+        }
+        if self.hits.is_writable(id.index) {
+            return Err(Refused::Writable);
+        }
+        self.live(id)?.upgrading = true;
+        Ok(Upgrading(id))
     }
 
-    fn end_upgrade(&mut self, token: Upgrading) -> Result<&mut Live, Refused> {
+    fn end_upgrade(&mut self, token: &Upgrading) -> Result<&mut Live, Refused> {
         match &mut self.slot(token.0)?.state {
             State::Mapped(live) if live.upgrading => {
                 live.upgrading = false;
@@ -114,9 +91,10 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`] for a token of another table, as in every function that takes a token.
     pub fn upgraded(&mut self, token: Upgrading) -> Result<(), Refused> {
-        self.end_upgrade(token)?.mode = Mode::ReadWrite;
+        self.end_upgrade(&token)?;
+        self.hits.make_writable(token.0.index);
         Ok(())
     }
 
@@ -124,9 +102,9 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn upgrade_failed(&mut self, token: Upgrading) -> Result<(), Refused> {
-        self.end_upgrade(token).map(|_| ())
+        self.end_upgrade(&token).map(|_| ())
     }
 
     /// Notes that nobody knows how the upgrade has ended.
@@ -136,9 +114,9 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn retire_upgrade(&mut self, token: Upgrading) -> Result<(), Refused> {
-        self.end_upgrade(token)?.tainted = true;
+        self.end_upgrade(&token)?.tainted = true;
         Ok(())
     }
 }

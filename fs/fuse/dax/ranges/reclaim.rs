@@ -9,22 +9,82 @@ use super::{
         State, //
     },
     Fate,
+    Mapping,
     Owner,
     RangeId,
     Ranges,
     Refused,
-    Reserved,
-    Unmapping, //
+    Unmapping,
+    Words, //
 };
 use core::borrow::BorrowMut;
 
-impl<S: BorrowMut<[Slot]>> Ranges<S> {
-    /// Picks a mapping to remove: second chance, in the order of the window.
+/// So many victims in a row may get a user in the moment in which they are chosen.
+const RACES: usize = 8;
+
+/// A slot that can be had, what it was, and what has to be done first.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: it is taken.
+    Ready(Mapping),
+    /// The host may still have something there; the guest has no way to it.
+    Closed(Unmapping, Owner),
+    /// It was just closed, and has to be taken out of page tables.
+    Victim(Unmapping, Owner),
+}
+
+impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
+    /// Finds a slot for `owner`: a free one; with `take_over` else one that is closed already, nobody's before parked ones; else
+    /// one that is in use.
+    pub fn find(&mut self, owner: Owner, take_over: bool) -> Option<Found> {
+        if let Some(token) = self.reserve(owner) {
+            return Some(Found::Ready(token));
+        }
+        if !take_over {
+            return None;
+        }
+        if let Some(index) = self.left.first().or(self.parked.first()) {
+            let (token, owner) = self.take_closed(index)?;
+            return Some(Found::Closed(token, owner));
+        }
+        let (token, owner) = self.close_victim()?;
+        Some(Found::Victim(token, owner))
+    }
+
+    /// Takes a slot that is nobody's or parked, to be removed or handed over.
+    fn take_closed(&mut self, index: u32) -> Option<(Unmapping, Owner)> {
+        let id = self.id_at(index)?;
+        let owner = self.owner(id).ok()?;
+        let step = self.step(id, |state| match state {
+            State::Left { .. } => Ok(State::Unmapping(Live::new(false))),
+            State::Parked(live) => Ok(State::Unmapping(*live)),
+            _ => Err(Refused::Gone),
+        });
+        step.ok().map(|()| (Unmapping(id), owner))
+    }
+
+    /// Takes a slot that is nobody's and that the host was not yet asked to unmap.
+    pub fn take_left(&mut self) -> Option<Unmapping> {
+        let index = self.left.first()?;
+        match self.slots.borrow().get(index as usize)?.state {
+            State::Left { tried: false } => self.take_closed(index).map(|(token, _)| token),
+            _ => None,
+        }
+    }
+
+    /// Whether [`Self::take_left`] finds something.
+    pub fn has_left(&self) -> bool {
+        let first = self.left.first();
+        let slot = first.and_then(|index| self.slots.borrow().get(index as usize));
+        slot.is_some_and(|slot| matches!(slot.state, State::Left { tried: false }))
+    }
+
+    /// Picks a mapping to give up: second chance, in the order of the window.
     ///
     /// Goes on where the last search ended. A mapping used since the hand last came by is passed
     /// over once. Passes over mappings with users, in an upgrade, or whose slot could not be
-    /// reused. [`None`] when two rounds find nothing. Nothing keeps the mapping as it is after the
-    /// caller's lock is dropped: [`Self::begin_unmap`] decides.
+    /// reused. [`None`] when two rounds find nothing. Nothing keeps the mapping as it is:
+    /// [`Self::begin_unmap`] decides.
     pub fn pick_victim(&mut self) -> Option<(RangeId, Owner)> {
         let total = self.counts.total;
         if self.counts.mapped == 0 {
@@ -33,22 +93,33 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         for _ in 0..u64::from(total) * 2 {
             let index = self.hand;
             self.hand = Some(index + 1).filter(|&next| next < total).unwrap_or(0);
-            let slot = self.slots.borrow_mut().get_mut(index as usize)?;
-            let State::Mapped(live) = &mut slot.state else {
+            let slot = self.slots.borrow().get(index as usize)?;
+            let State::Mapped(live) = &slot.state else {
                 continue;
             };
-            if live.users > 0 || live.upgrading || live.tainted {
+            if live.upgrading || live.tainted {
                 continue;
             }
-            if !core::mem::take(&mut live.accessed) {
-                let generation = slot.generation;
-                return Some((RangeId { index, generation }, slot.owner));
+            let owner = slot.owner;
+            if self.hits.take_accessed(index) == Some(false) {
+                return Some((self.id_at(index)?, owner));
             }
         }
         None
     }
 
-    /// Closes a mapping to new users, because REMOVEMAPPING is about to be sent.
+    /// Closes the mapping that [`Self::pick_victim`] finds; another one if that got a user in that moment.
+    pub fn close_victim(&mut self) -> Option<(Unmapping, Owner)> {
+        for _ in 0..RACES {
+            let (id, owner) = self.pick_victim()?;
+            if let Ok(token) = self.begin_unmap(id) {
+                return Some((token, owner));
+            }
+        }
+        None
+    }
+
+    /// Closes a mapping to new users, because it is about to be unmapped, parked or handed over.
     ///
     /// # Errors
     ///
@@ -59,9 +130,10 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
             State::Parked(live) => live,
             _ => *self.live(id)?,
         };
-        if live.users > 0 || live.upgrading {
+        if live.upgrading {
             return Err(Refused::Busy);
         }
+        self.hits.close(id.index)?;
         self.step(id, |_| Ok(State::Unmapping(live)))?;
         Ok(Unmapping(id))
     }
@@ -74,14 +146,17 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
         }
     }
 
-    /// Opens a mapping to users again: REMOVEMAPPING was not sent.
+    /// Opens a mapping to users again: it could not be closed.
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn unmap_cancelled(&mut self, token: Unmapping) -> Result<RangeId, Refused> {
         let live = self.unmapping(&token)?;
         self.step(token.0, |_| Ok(State::Mapped(live)))?;
+        if !live.ahead {
+            self.hits.open(token.0.index);
+        }
         Ok(token.0)
     }
 
@@ -89,43 +164,58 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
+    /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn unmapped(&mut self, token: Unmapping) -> Result<Fate, Refused> {
-        if self.unmapping(&token)?.tainted {
-            self.retire(token.0, |_| true)?;
-            Ok(Fate::Retired)
-        } else {
-            self.free(token.0, |_| true)?;
-            Ok(Fate::Free)
-        }
+        let tainted = self.unmapping(&token)?.tainted;
+        self.end(token.0, if tainted { State::Retired } else { State::Free })?;
+        Ok(if tainted { Fate::Retired } else { Fate::Free })
     }
 
-    /// Gives the slot of a closed mapping to `owner` at once, past the free list.
+    /// Notes that the host has not removed the mapping, or not all of it: it can still be mapped over.
     ///
-    /// `over` says that the host still has the old mapping there, so that the SETUPMAPPING that follows replaces it.
+    /// # Errors
+    ///
+    /// [`Refused::Gone`], see [`Self::upgraded`].
+    pub fn unmap_refused(&mut self, token: Unmapping) -> Result<(), Refused> {
+        self.leave_as(token, true)
+    }
+
+    /// Gives a closed mapping up: it is nobody's from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Gone`], see [`Self::upgraded`].
+    pub fn leave(&mut self, token: Unmapping) -> Result<(), Refused> {
+        self.leave_as(token, false)
+    }
+
+    fn leave_as(&mut self, token: Unmapping, tried: bool) -> Result<(), Refused> {
+        let tainted = self.unmapping(&token)?.tainted;
+        self.end(
+            token.0,
+            if tainted {
+                State::Retired
+            } else {
+                State::Left { tried }
+            },
+        )
+    }
+
+    /// Gives the slot of a closed mapping to `owner` at once, to be mapped over what the host has there.
     ///
     /// # Errors
     ///
     /// - [`Refused::Tainted`]: the slot could not be reused and is retired now.
-    /// - [`Refused::Gone`], see [`Self::release`].
-    pub fn hand_over(
-        &mut self,
-        token: Unmapping,
-        owner: Owner,
-        over: bool,
-    ) -> Result<Reserved, Refused> {
+    /// - [`Refused::Gone`], see [`Self::upgraded`].
+    pub fn hand_over(&mut self, token: Unmapping, owner: Owner) -> Result<Mapping, Refused> {
         if self.unmapping(&token)?.tainted {
-            self.retire(token.0, |_| true)?;
+            self.end(token.0, State::Retired)?;
             return Err(Refused::Tainted);
         }
-        self.give_to(token.0, owner, over)
-    }
-
-    fn give_to(&mut self, id: RangeId, owner: Owner, over: bool) -> Result<Reserved, Refused> {
-        self.step(id, |_| Ok(State::Reserved { over }))?;
-        let id = self.end_generation(id);
+        self.end(token.0, State::Mapping { over: true })?;
+        let id = self.id_at(token.0.index).ok_or(Refused::Gone)?;
         self.slot(id)?.owner = owner;
-        Ok(Reserved(id))
+        Ok(Mapping(id))
     }
 
     /// Keeps a closed mapping, with the host's mapping in place, until its owner or somebody else needs it.
@@ -133,34 +223,24 @@ impl<S: BorrowMut<[Slot]>> Ranges<S> {
     /// # Errors
     ///
     /// - [`Refused::Tainted`]: the slot could not be reused and is retired now.
-    /// - [`Refused::Gone`], see [`Self::release`].
+    /// - [`Refused::Gone`], see [`Self::upgraded`].
     pub fn park(&mut self, token: Unmapping) -> Result<RangeId, Refused> {
         let live = self.unmapping(&token)?;
         if live.tainted {
-            self.retire(token.0, |_| true)?;
+            self.end(token.0, State::Retired)?;
             return Err(Refused::Tainted);
         }
         self.step(token.0, |_| Ok(State::Parked(live)))?;
         Ok(token.0)
     }
 
-    /// Takes the slot that was parked first for `owner`; [`None`] when there is none. It is to be mapped over.
-    ///
-    /// Also returns what it was, which is stale now.
-    pub fn reserve_parked(&mut self, owner: Owner) -> Option<(Reserved, RangeId, Owner)> {
-        let index = self.parked.first()?;
-        let slot = self.slots.borrow().get(index as usize)?;
-        let (was, generation) = (slot.owner, slot.generation);
-        let id = RangeId { index, generation };
-        Some((self.give_to(id, owner, true).ok()?, id, was))
-    }
-
-    /// Notes that nobody knows whether the host has removed the mapping: the slot is retired.
+    /// Notes that a request to remove the mapping may still reach the host: the slot is retired.
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::release`].
-    pub fn unmap_failed(&mut self, token: Unmapping) -> Result<(), Refused> {
-        self.retire(token.0, |state| matches!(state, State::Unmapping(_)))
+    /// [`Refused::Gone`], see [`Self::upgraded`].
+    pub fn retire_unmapping(&mut self, token: Unmapping) -> Result<(), Refused> {
+        self.unmapping(&token)?;
+        self.end(token.0, State::Retired)
     }
 }

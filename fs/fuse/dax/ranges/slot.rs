@@ -4,36 +4,24 @@
 
 use super::{
     list::Links,
-    token::{
-        Mode,
-        Owner, //
-    },
+    token::Owner, //
 };
 
-/// A mapping that can be used.
+/// What the table knows of a mapping; whether it is writable, its users and whether it was used stand in its word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Live {
-    /// What the host allows.
-    pub(super) mode: Mode,
-    /// Uses that have not ended.
-    pub(super) users: u32,
-    /// Used since the clock hand last came by.
-    pub(super) accessed: bool,
     /// A SETUPMAPPING is on its way that makes it writable.
     pub(super) upgrading: bool,
     /// Such a SETUPMAPPING was lost on its way; the slot can never be reused.
     pub(super) tainted: bool,
-    /// It was mapped ahead of its first user, who has not come yet.
+    /// It was mapped ahead of its first user, who has not come yet. Its word is closed until then.
     pub(super) ahead: bool,
 }
 
 impl Live {
     /// A mapping that nobody has used.
-    pub(super) const fn new(mode: Mode, ahead: bool) -> Self {
+    pub(super) const fn new(ahead: bool) -> Self {
         Self {
-            mode,
-            users: 0,
-            accessed: true,
             upgrading: false,
             tainted: false,
             ahead,
@@ -46,16 +34,17 @@ impl Live {
 pub(super) enum State {
     /// Maps nothing; on the free list.
     Free,
-    /// Taken for its owner. With `over`, the host still has the mapping of an earlier owner there.
-    Reserved { over: bool },
-    /// SETUPMAPPING is on its way; it replaces what is there if `over`.
+    /// Taken for its owner; SETUPMAPPING is about to be sent or on its way. It replaces what is there if `over`.
     Mapping { over: bool },
-    /// Maps its owner.
+    /// Maps its owner. The word is open, unless nobody has used it since it was mapped ahead.
     Mapped(Live),
     /// Closed: the guest has no way to it any more, the host still maps its owner. On the list of parked slots.
     Parked(Live),
     /// The mapping as it was; it has no users.
     Unmapping(Live),
+    /// Nobody's; the host may still have something there. On the list of such slots. The host did not remove it when it
+    /// was asked if `tried`.
+    Left { tried: bool },
     /// Out of use.
     Retired,
 }
@@ -83,10 +72,8 @@ impl State {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     pub(super) owner: Owner,
-    /// Counts the owners, so that ids of former ones are recognised.
-    pub(super) generation: u32,
     pub(super) state: State,
-    /// Its place among the free or the parked slots.
+    /// Its place among the slots of its state.
     pub(super) links: Links,
 }
 
@@ -95,7 +82,6 @@ impl Slot {
     pub const fn new() -> Self {
         Self {
             owner: Owner { inode: 0, index: 0 },
-            generation: 0,
             state: State::Retired,
             links: Links::NONE,
         }
@@ -115,9 +101,7 @@ pub struct Counts {
     pub total: u32,
     /// On the free list.
     pub free: u32,
-    /// Taken, nothing asked of the host yet.
-    pub reserved: u32,
-    /// SETUPMAPPING on its way.
+    /// SETUPMAPPING on its way, or about to be.
     pub mapping: u32,
     /// Mapped, also while an upgrade is on its way.
     pub mapped: u32,
@@ -125,6 +109,8 @@ pub struct Counts {
     pub parked: u32,
     /// REMOVEMAPPING on its way.
     pub unmapping: u32,
+    /// Nobody's, and perhaps mapped at the host.
+    pub left: u32,
     /// Out of use.
     pub retired: u32,
 }
@@ -134,11 +120,11 @@ impl Counts {
     pub(super) fn of(&mut self, state: &State) -> &mut u32 {
         match state {
             State::Free => &mut self.free,
-            State::Reserved { .. } => &mut self.reserved,
             State::Mapping { .. } => &mut self.mapping,
             State::Mapped(_) => &mut self.mapped,
             State::Parked(_) => &mut self.parked,
             State::Unmapping(_) => &mut self.unmapping,
+            State::Left { .. } => &mut self.left,
             State::Retired => &mut self.retired,
         }
     }
@@ -147,11 +133,11 @@ impl Counts {
     pub fn sum(&self) -> u64 {
         [
             self.free,
-            self.reserved,
             self.mapping,
             self.mapped,
             self.parked,
             self.unmapping,
+            self.left,
             self.retired,
         ]
         .iter()

@@ -58,7 +58,26 @@ pub struct RangeId {
     pub(super) generation: u32,
 }
 
+/// No table has more slots, so that an id fits into a number of 63 bits.
+pub(super) const SLOTS_MAX: u32 = 1 << 31;
+
 impl RangeId {
+    /// As a number below 2^63, to be kept where only numbers can be.
+    #[inline]
+    pub const fn to_number(self) -> u64 {
+        // CAST: lossless; `u64::from` is not `const`.
+        ((self.index as u64) << 32) | self.generation as u64
+    }
+
+    /// From [`Self::to_number`]. Any other number names no slot, or a stale one, or a valid one.
+    #[inline]
+    pub const fn from_number(number: u64) -> Self {
+        Self {
+            index: (number >> 32) as u32,
+            generation: number as u32,
+        }
+    }
+
     /// Start of the slot in the window, in bytes.
     #[inline]
     pub const fn offset(self) -> u64 {
@@ -88,7 +107,7 @@ pub enum Refused {
 pub enum Fate {
     /// It is on the free list: wake a waiter.
     Free,
-    /// It is out of use until the window is reset.
+    /// It is out of use.
     Retired,
 }
 
@@ -97,7 +116,7 @@ macro_rules! token {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[derive(Debug, PartialEq, Eq)]
-        #[must_use = "a slot whose token is dropped is lost until the window is reset"]
+        #[must_use = "a slot whose token is dropped is lost"]
         pub struct $name(pub(super) RangeId);
 
         impl $name {
@@ -117,11 +136,7 @@ macro_rules! token {
 }
 
 token! {
-    /// A slot taken for a file range, nothing mapped yet.
-    Reserved
-}
-token! {
-    /// A slot for which SETUPMAPPING is on its way.
+    /// A slot taken for a file range: SETUPMAPPING is about to be sent or on its way.
     Mapping
 }
 token! {
@@ -135,25 +150,4 @@ token! {
 token! {
     /// A user of a mapping: while it exists the slot keeps the file range.
     Use
-}
-
-impl Use {
-    /// Takes the token apart, to carry it through C as a number.
-    #[inline]
-    pub const fn into_raw(self) -> u64 {
-        // CAST: lossless; `u64::from` is not `const`.
-        ((self.0.index as u64) << 32) | self.0.generation as u64
-    }
-
-    /// Puts a token together again.
-    ///
-    /// `raw` must come from [`Self::into_raw`] and be used once: otherwise another user's hold on
-    /// the range is given back, or none ([`Refused::Gone`]).
-    #[inline]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(RangeId {
-            index: (raw >> 32) as u32,
-            generation: raw as u32,
-        })
-    }
 }

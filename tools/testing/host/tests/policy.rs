@@ -5,9 +5,13 @@
 
 use rust_fuse_host_tests::dax::{
     policy::{counters_for, Heat},
-    ranges::{Mode, Owner, RangeId, Ranges, Slot},
+    ranges::{Mode, Owner, RangeId},
 };
 use std::collections::{HashMap, VecDeque};
+use words::Table;
+
+#[path = "common/words.rs"]
+mod words;
 
 /// Accesses in a part of 2 MiB that a sequential pass of 4 KiB makes.
 const PER_PART: u64 = 512;
@@ -39,11 +43,11 @@ struct Outcome {
 
 /// Runs a trace through the table of ranges and the policy, as the driver does.
 fn ours(trace: &[u64], window: usize) -> Outcome {
-    let mut ranges = Ranges::new(vec![Slot::new(); window]);
+    let mut ranges = Table::new(window);
     let mut heat = Heat::new(vec![0u8; counters_for(window)], window).unwrap();
     let mut map: HashMap<u64, RangeId> = HashMap::new();
     let (mut hits, mut trips) = (0u64, 0u64);
-    let place = |ranges: &mut Ranges<Vec<Slot>>, map: &mut HashMap<u64, RangeId>, part| {
+    let place = |ranges: &mut Table, map: &mut HashMap<u64, RangeId>, part| {
         let owner = Owner {
             inode: 1,
             index: part,
@@ -51,17 +55,16 @@ fn ours(trace: &[u64], window: usize) -> Outcome {
         let Some(reserved) = ranges.reserve(owner) else {
             return false;
         };
-        let mapping = ranges.begin_map(reserved).unwrap();
         map.insert(
             part,
-            ranges.mapped(mapping, Mode::ReadWrite, false).unwrap(),
+            ranges.mapped(reserved, Mode::ReadWrite, false).unwrap(),
         );
         true
     };
     for &part in trace {
         if let Some(id) = map.get(&part) {
             let using = ranges.get(*id, false).unwrap();
-            ranges.put(using).unwrap();
+            ranges.put(using);
             hits += 1;
         } else if place(&mut ranges, &mut map, part) {
             trips += 1;

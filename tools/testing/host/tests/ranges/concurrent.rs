@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table behind a lock, under every schedule that loom finds.
+//! The table behind a lock and hits without one, under every schedule that loom finds.
 //!
 //! Requests to the host run without the lock, as in the kernel. The host is an atomic per slot that
-//! holds the number of the owner mapped there; it objects to what a host must never be asked.
+//! holds the number of the owner mapped there; it objects to what a host must never be asked. It is read with relaxed
+//! ordering, so that what orders it is the word of the slot and the lock, and nothing else.
 
-use super::{
-    owner,
-    table, //
-};
+use super::owner;
 use loom::{
     sync::{
         atomic::{
-            AtomicU64,
-            Ordering::SeqCst, //
+            fence, AtomicU64,
+            Ordering::{
+                AcqRel,
+                Acquire,
+                Relaxed,
+                Release,
+                SeqCst, //
+            },
         },
         Arc,
         Condvar,
@@ -32,17 +36,56 @@ const NOTHING: u64 = 0;
 /// Added to the owner's number while the mapping is writable.
 const WRITABLE: u64 = 1000;
 
+/// A word with no more ordering than the table asks for.
+struct Word(AtomicU64);
+
+impl Atom for Word {
+    fn load(&self) -> u64 {
+        self.0.load(Acquire)
+    }
+
+    fn store(&self, value: u64) {
+        self.0.store(value, Release);
+    }
+
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        fence(SeqCst);
+        let result = self.0.compare_exchange(old, new, AcqRel, Acquire);
+        fence(SeqCst);
+        result
+    }
+
+    fn fetch_sub(&self, n: u64) -> u64 {
+        fence(SeqCst);
+        let was = self.0.fetch_sub(n, AcqRel);
+        fence(SeqCst);
+        was
+    }
+}
+
+#[derive(Clone)]
+struct Shared(std::sync::Arc<[Word]>);
+
+impl Words for Shared {
+    type Atom = Word;
+
+    fn words(&self) -> &[Word] {
+        &self.0
+    }
+}
+
 /// The window's lock and what it guards.
 struct Window {
-    ranges: Ranges<Vec<Slot>>,
+    ranges: Ranges<Vec<Slot>, Shared>,
     /// Misses without a slot, in the order in which they came.
     waiting: VecDeque<u64>,
     /// Slots that were handed over, by who waits for them.
-    handed: HashMap<u64, Reserved>,
+    handed: HashMap<u64, Mapping>,
 }
 
 struct World {
     window: Mutex<Window>,
+    hits: Hits<Shared>,
     /// Something may have become free.
     changed: Condvar,
     host: Vec<AtomicU64>,
@@ -51,8 +94,10 @@ struct World {
 impl World {
     /// A window of one slot that maps owner 1.
     fn new(mode: Mode) -> (Arc<Self>, RangeId) {
-        let mut ranges = table(1);
-        let id = super::map(&mut ranges, owner(1), mode);
+        let words = Shared([Word(AtomicU64::new(0))].into());
+        let mut ranges = Ranges::new(vec![Slot::new()], words.clone());
+        let mapping = ranges.reserve(owner(1)).unwrap();
+        let id = ranges.mapped(mapping, mode, false).unwrap();
         let mapped = if mode == Mode::ReadWrite {
             1 + WRITABLE
         } else {
@@ -64,6 +109,7 @@ impl World {
                 waiting: VecDeque::new(),
                 handed: HashMap::new(),
             }),
+            hits: Hits::new(words),
             changed: Condvar::new(),
             host: vec![AtomicU64::new(mapped)],
         };
@@ -76,39 +122,48 @@ impl World {
 
     /// What stands in for SETUPMAPPING.
     fn setup(&self, mapping: &Mapping, number: u64) {
-        let before = self.host(mapping.offset()).swap(number + WRITABLE, SeqCst);
+        let before = self.host(mapping.offset()).swap(number + WRITABLE, Relaxed);
         assert_eq!(before, NOTHING, "a slot mapped twice");
     }
 
     /// What stands in for REMOVEMAPPING.
     fn remove(&self, unmapping: &Unmapping) {
-        let before = self.host(unmapping.offset()).swap(NOTHING, SeqCst);
+        let before = self.host(unmapping.offset()).swap(NOTHING, Relaxed);
         assert_ne!(before, NOTHING, "an unmap of what is not mapped");
     }
 
     /// What a load or store through the mapping sees.
     fn access(&self, held: &Use) -> u64 {
-        self.host(held.offset()).load(SeqCst)
+        self.host(held.offset()).load(Relaxed)
+    }
+
+    /// Ends a use, and tells those who wait.
+    fn put(&self, held: Use) {
+        if self.hits.put(held) {
+            // The kernel's own waits need no lock here; a condition variable does.
+            drop(self.window.lock().unwrap());
+            self.changed.notify_all();
+        }
     }
 
     /// Maps a range for `number`, uses it once.
     fn miss(&self, number: u64) {
         let mut window = self.window.lock().unwrap();
-        let reserved = match window.ranges.reserve(owner(number)) {
-            Some(reserved) => reserved,
+        let mapping = match window.ranges.reserve(owner(number)) {
+            Some(mapping) => mapping,
             None => {
                 window.waiting.push_back(number);
                 loop {
                     match window.handed.remove(&number) {
-                        Some(reserved) => break reserved,
+                        Some(mapping) => break mapping,
                         None => window = self.changed.wait(window).unwrap(),
                     }
                 }
             }
         };
-        let mapping = window.ranges.begin_map(reserved).unwrap();
         drop(window);
 
+        self.host(mapping.offset()).swap(NOTHING, Relaxed);
         self.setup(&mapping, number);
 
         let mut window = self.window.lock().unwrap();
@@ -117,46 +172,45 @@ impl World {
             .mapped(mapping, Mode::ReadWrite, false)
             .unwrap();
         assert_eq!(window.ranges.owner(id), Ok(owner(number)));
-        let held = window.ranges.get(id, true).unwrap();
         drop(window);
 
-        assert_eq!(
-            self.access(&held),
-            number + WRITABLE,
-            "the slot is another's"
-        );
-
-        let mut window = self.window.lock().unwrap();
-        window.ranges.put(held).unwrap();
-        window.ranges.check().unwrap();
+        // It may have been given up again already.
+        if let Some(held) = self.hits.hit(id, true) {
+            let seen = self.access(&held);
+            assert_eq!(seen, number + WRITABLE, "the slot is another's");
+            self.put(held);
+        }
         self.changed.notify_all();
     }
 
-    /// Gives one mapping up: to whoever waits, or to the free list.
+    /// Gives one mapping up: to whoever waits, who maps over it, or to the free list.
     fn reclaim(&self) {
         let mut window = self.window.lock().unwrap();
         let unmapping = loop {
-            match window.ranges.pick_victim() {
-                Some((id, _)) => break window.ranges.begin_unmap(id).unwrap(),
+            match window.ranges.close_victim() {
+                Some((unmapping, _)) => break unmapping,
                 None => window = self.changed.wait(window).unwrap(),
             }
         };
-        drop(window);
-
-        self.remove(&unmapping);
-
-        let mut window = self.window.lock().unwrap();
         match window.waiting.pop_front() {
             Some(number) => {
-                let reserved = window
-                    .ranges
-                    .hand_over(unmapping, owner(number), false)
-                    .unwrap();
-                window.handed.insert(number, reserved);
+                let mapping = window.ranges.hand_over(unmapping, owner(number)).unwrap();
+                window.handed.insert(number, mapping);
             }
-            None => assert_eq!(window.ranges.unmapped(unmapping), Ok(Fate::Free)),
+            None => {
+                drop(window);
+                self.remove(&unmapping);
+                window = self.window.lock().unwrap();
+                match window.waiting.pop_front() {
+                    Some(number) => {
+                        let mapping = window.ranges.hand_over(unmapping, owner(number)).unwrap();
+                        window.handed.insert(number, mapping);
+                    }
+                    None => assert_eq!(window.ranges.unmapped(unmapping), Ok(Fate::Free)),
+                }
+            }
         }
-        window.ranges.check().unwrap();
+        drop(window);
         self.changed.notify_all();
     }
 }
@@ -170,7 +224,7 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 #[test]
 fn two_misses_and_reclaim_never_share_a_slot() {
-    explore(4, || {
+    explore(3, || {
         let (world, _) = World::new(Mode::ReadWrite);
         let misses: Vec<_> = [2, 3]
             .into_iter()
@@ -196,11 +250,8 @@ fn two_reclaimers_never_remove_twice() {
     explore(4, || {
         let (world, id) = World::new(Mode::ReadWrite);
         let reclaim = |world: Arc<World>| {
-            let picked = world.window.lock().unwrap().ranges.pick_victim();
-            let Some((id, _)) = picked else { return };
-            // Without the lock, as when layouts are broken: the pick is only a hint by now.
-            let begun = world.window.lock().unwrap().ranges.begin_unmap(id);
-            let Ok(unmapping) = begun else { return };
+            let closed = world.window.lock().unwrap().ranges.close_victim();
+            let Some((unmapping, _)) = closed else { return };
             world.remove(&unmapping);
             let mut window = world.window.lock().unwrap();
             assert_eq!(window.ranges.unmapped(unmapping), Ok(Fate::Free));
@@ -217,23 +268,106 @@ fn two_reclaimers_never_remove_twice() {
 }
 
 #[test]
-fn users_keep_the_mapping_and_its_mode() {
+fn hits_and_closing_exclude_each_other() {
+    explore(3, || {
+        let (world, id) = World::new(Mode::ReadWrite);
+        let hitters: Vec<_> = (0..2)
+            .map(|_| {
+                let world = world.clone();
+                thread::spawn(move || {
+                    if let Some(held) = world.hits.hit(id, true) {
+                        let seen = world.access(&held);
+                        assert_eq!(seen, 1 + WRITABLE, "unmapped under a user");
+                        world.hits.put(held);
+                    }
+                })
+            })
+            .collect();
+        // Closed, given to somebody else, who uses it without a lock, too.
+        let closed = world.window.lock().unwrap().ranges.begin_unmap(id);
+        if let Ok(unmapping) = closed {
+            world.remove(&unmapping);
+            let mapping = {
+                let mut window = world.window.lock().unwrap();
+                window.ranges.hand_over(unmapping, owner(2)).unwrap()
+            };
+            world.setup(&mapping, 2);
+            let mut window = world.window.lock().unwrap();
+            let new = window
+                .ranges
+                .mapped(mapping, Mode::ReadWrite, false)
+                .unwrap();
+            drop(window);
+            let held = world.hits.hit(new, true).expect("an open mapping");
+            assert_eq!(world.access(&held), 2 + WRITABLE);
+            assert!(world.hits.put(held), "nobody else uses the new one");
+            assert_eq!(world.hits.hit(id, false), None);
+        }
+        for hitter in hitters {
+            hitter.join().unwrap();
+        }
+        world.window.lock().unwrap().ranges.check().unwrap();
+    });
+}
+
+#[test]
+fn closing_that_fails_opens_again() {
     explore(4, || {
+        let (world, id) = World::new(Mode::ReadWrite);
+        let hitter = world.clone();
+        let hitter = thread::spawn(move || {
+            let held = hitter.hits.hit(id, false);
+            held.map(|held| hitter.hits.put(held))
+        });
+        let closed = world.window.lock().unwrap().ranges.begin_unmap(id);
+        if let Ok(unmapping) = closed {
+            let mut window = world.window.lock().unwrap();
+            window.ranges.unmap_cancelled(unmapping).unwrap();
+        }
+        let held = world.hits.hit(id, true).expect("it is open again");
+        hitter.join().unwrap();
+        assert!(world.hits.put(held), "everybody else has left");
+        world.window.lock().unwrap().ranges.check().unwrap();
+    });
+}
+
+/// Who waits says so first and looks then; who ends the last use looks for waiters after that. One of them sees the other.
+#[test]
+fn the_last_user_or_the_waiter_sees_the_other() {
+    explore(4, || {
+        let (world, id) = World::new(Mode::ReadWrite);
+        let waiting = Arc::new(AtomicU64::new(0));
+        let held = world.hits.hit(id, true).unwrap();
+        let user = {
+            let (world, waiting) = (world.clone(), waiting.clone());
+            thread::spawn(move || world.hits.put(held) && waiting.load(Acquire) > 0)
+        };
+        fence(SeqCst);
+        waiting.fetch_add(1, AcqRel);
+        fence(SeqCst);
+        let closed = world.window.lock().unwrap().ranges.begin_unmap(id).is_ok();
+        let woken = user.join().unwrap();
+        assert!(closed || woken, "a waiter that is never woken");
+    });
+}
+
+#[test]
+fn users_keep_the_mapping_and_its_mode() {
+    explore(3, || {
         let (world, id) = World::new(Mode::ReadOnly);
         let reader = world.clone();
         let reader = thread::spawn(move || {
-            let held = reader.window.lock().unwrap().ranges.get(id, false);
-            if let Ok(held) = held {
-                assert_eq!(
-                    reader.access(&held) % WRITABLE,
-                    1,
-                    "unmapped under a reader"
-                );
-                reader.window.lock().unwrap().ranges.put(held).unwrap();
+            if let Some(held) = reader.hits.hit(id, false) {
+                let seen = reader.access(&held) % WRITABLE;
+                assert_eq!(seen, 1, "unmapped under a reader");
+                reader.hits.put(held);
             }
         });
         let writer = world.clone();
         let writer = thread::spawn(move || {
+            if writer.hits.hit(id, true).is_some() {
+                panic!("a write through a read-only mapping");
+            }
             let mut window = writer.window.lock().unwrap();
             match window.ranges.get(id, true).unwrap_err() {
                 Refused::NeedsUpgrade => (),
@@ -242,19 +376,21 @@ fn users_keep_the_mapping_and_its_mode() {
             let upgrading = window.ranges.begin_upgrade(id).unwrap();
             drop(window);
 
-            let before = writer.host(upgrading.offset()).swap(1 + WRITABLE, SeqCst);
+            let before = writer.host(upgrading.offset()).swap(1 + WRITABLE, Relaxed);
             assert_eq!(before, 1, "unmapped during an upgrade");
 
-            let mut window = writer.window.lock().unwrap();
-            window.ranges.upgraded(upgrading).unwrap();
-            let held = window.ranges.get(id, true).unwrap();
-            drop(window);
-            assert_eq!(
-                writer.access(&held),
-                1 + WRITABLE,
-                "a write without permission"
-            );
-            writer.window.lock().unwrap().ranges.put(held).unwrap();
+            writer
+                .window
+                .lock()
+                .unwrap()
+                .ranges
+                .upgraded(upgrading)
+                .unwrap();
+            if let Some(held) = writer.hits.hit(id, true) {
+                let seen = writer.access(&held);
+                assert_eq!(seen, 1 + WRITABLE, "a write without permission");
+                writer.hits.put(held);
+            }
         });
         let begun = world.window.lock().unwrap().ranges.begin_unmap(id);
         if let Ok(unmapping) = begun {

@@ -2,10 +2,10 @@
 
 //! Random histories of the table, step by step against the model.
 //!
-//! After each step both must agree on everything, and the table's invariants must hold. Tokens are
-//! kept over resets, so that stale ones are tried too.
+//! After each step both must agree on everything, and the table's invariants must hold.
 
 use super::model::{
+    slot_of,
     take,
     Is,
     Live,
@@ -27,14 +27,15 @@ struct Step {
 enum Action {
     Reserve,
     ReserveAfter,
-    ReserveParked,
+    Find,
+    TakeLeft,
     Park,
+    Leave,
     Release,
-    BeginMap,
     Mapped,
-    MapFailed,
     RetireMapping,
     Get,
+    Hit,
     Put,
     BeginUpgrade,
     Upgraded,
@@ -43,10 +44,10 @@ enum Action {
     Pick,
     BeginUnmap,
     Unmapped,
-    UnmapFailed,
+    UnmapRefused,
+    RetireUnmapping,
     UnmapCancelled,
     HandOver,
-    Reset,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -54,8 +55,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // What moves a slot on is frequent, what takes it out of the game is rare.
     let action = prop::sample::select(
         [
-            (12, &[Reserve, BeginMap, Mapped, Get][..]),
-            (6, &[ReserveAfter, ReserveParked, Park]),
+            (12, &[Reserve, Mapped, Get, Hit][..]),
+            (6, &[ReserveAfter, Find, Park]),
             (
                 8,
                 &[
@@ -68,8 +69,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                     HandOver,
                 ],
             ),
-            (2, &[Release, MapFailed, UpgradeFailed, UnmapCancelled]),
-            (1, &[RetireMapping, RetireUpgrade, UnmapFailed, Reset]),
+            (3, &[Leave, TakeLeft, UnmapRefused]),
+            (2, &[Release, UpgradeFailed, UnmapCancelled]),
+            (1, &[RetireMapping, RetireUpgrade, RetireUnmapping]),
         ]
         .iter()
         .flat_map(|&(weight, actions)| actions.repeat(weight))
@@ -82,6 +84,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         flag,
     });
     prop::collection::vec(step, 1..400)
+}
+
+/// A closed mapping that is given up.
+fn retired_if_tainted(is: Is, other: Is) -> Is {
+    match is {
+        Is::Unmapping(Live { tainted: true, .. }) => Is::Retired,
+        Is::Unmapping(_) => other,
+        _ => panic!("given up in {is:?}"),
+    }
 }
 
 impl World {
@@ -102,8 +113,8 @@ impl World {
             }
             Action::ReserveAfter => {
                 let owner = self.next_owner();
-                let before = self.reserved.get(which % self.reserved.len().max(1))?;
-                let next = usize::try_from(before.offset() / RANGE_SIZE).unwrap() + 1;
+                let before = self.mapping.get(which % self.mapping.len().max(1))?;
+                let next = slot_of(before.id()) + 1;
                 let free = self.model.get(next).is_some_and(|slot| slot.is == Is::Free);
                 let reserved = self.ranges.reserve_after(before, owner);
                 assert_eq!(reserved.is_some(), free);
@@ -111,25 +122,49 @@ impl World {
                 assert_eq!(reserved.offset(), next as u64 * RANGE_SIZE);
                 self.gave(reserved, |is| is == Is::Free, owner, false);
             }
-            Action::ReserveParked => {
+            Action::Find => {
                 let owner = self.next_owner();
-                let taken = self.ranges.reserve_parked(owner);
-                let first = self.parked.first().copied();
-                assert_eq!(taken.as_ref().map(|(_, was, _)| *was), first);
-                let (reserved, was, whose) = taken?;
-                assert_eq!(self.current(was).map(|slot| slot.owner), Some(whose));
-                self.parked.remove(0);
-                assert_eq!(Some(reserved.offset()), first.map(|id| id.offset()));
-                self.gave(reserved, |is| matches!(is, Is::Parked(_)), owner, true);
+                let free = self.model.iter().any(|slot| slot.is == Is::Free);
+                let first = self.left.first().copied();
+                let first = first.or(self.parked.first().map(|id| slot_of(*id)));
+                let idle = self.model.iter().any(Model::is_idle);
+                match self.ranges.find(owner, flag) {
+                    Some(Found::Ready(mapping)) => {
+                        assert!(free);
+                        self.gave(mapping, |is| is == Is::Free, owner, false);
+                    }
+                    Some(Found::Closed(token, was)) => {
+                        assert!(flag && !free && Some(slot_of(token.id())) == first);
+                        self.closed(&token, was);
+                        self.unmapping.push(token);
+                    }
+                    Some(Found::Victim(token, was)) => {
+                        assert!(flag && !free && first.is_none() && idle);
+                        let slot = self.current(token.id()).expect("a victim that is mapped");
+                        assert!(slot.is_idle() && slot.owner == was);
+                        if let Is::Mapped(live) = slot.is {
+                            slot.is = Is::Unmapping(live);
+                        }
+                        self.unmapping.push(token);
+                    }
+                    None => assert!(!free && (!flag || (first.is_none() && !idle))),
+                }
+            }
+            Action::TakeLeft => {
+                let first = self.left.first().copied();
+                let fresh = first.filter(|n| self.model[*n].is == Is::Left { tried: false });
+                assert_eq!(self.ranges.has_left(), fresh.is_some());
+                let token = self.ranges.take_left();
+                assert_eq!(token.as_ref().map(|token| slot_of(token.id())), fresh);
+                let token = token?;
+                self.closed(&token, Owner::default());
+                self.unmapping.push(token);
             }
             Action::Park => {
                 let token = take(&mut self.unmapping, which)?;
                 let id = token.id();
                 let result = self.ranges.park(token);
-                let Some(slot) = self.current(id) else {
-                    assert_eq!(result, Err(Refused::Gone));
-                    return None;
-                };
+                let slot = self.current(id)?;
                 match (slot.is, result) {
                     (Is::Unmapping(Live { tainted: true, .. }), Err(Refused::Tainted)) => {
                         slot.is = Is::Retired;
@@ -142,22 +177,25 @@ impl World {
                     (is, result) => panic!("{result:?} in {is:?}"),
                 }
             }
+            Action::Leave | Action::UnmapRefused => {
+                let token = take(&mut self.unmapping, which)?;
+                let id = token.id();
+                let tried = matches!(action, Action::UnmapRefused);
+                let result = if tried {
+                    self.ranges.unmap_refused(token)
+                } else {
+                    self.ranges.leave(token)
+                };
+                self.end(id, result, |is| retired_if_tainted(is, Is::Left { tried }));
+            }
             Action::Release => {
-                let token = take(&mut self.reserved, which)?;
+                let token = take(&mut self.mapping, which)?;
                 let id = token.id();
                 let result = self.ranges.release(token);
-                self.given_up(id, result);
-            }
-            Action::BeginMap => {
-                let token = take(&mut self.reserved, which)?;
-                let id = token.id();
-                let result = self
-                    .ranges
-                    .begin_map(token)
-                    .map(|token| self.mapping.push(token));
                 self.end(id, result, |is| match is {
-                    Is::Reserved { over } => Is::Mapping { over },
-                    _ => panic!("mapped in {is:?}"),
+                    Is::Mapping { over: true } => Is::Left { tried: false },
+                    Is::Mapping { over: false } => Is::Free,
+                    _ => panic!("given up in {is:?}"),
                 });
             }
             Action::Mapped => {
@@ -168,16 +206,10 @@ impl World {
                 } else {
                     Mode::ReadOnly
                 };
-                let result = self.ranges.mapped(token, mode, false);
+                let result = self.ranges.mapped(token, mode, which % 4 == 0);
                 assert!(result.is_err() || result == Ok(id));
-                let live = Live::new(flag);
+                let live = Live::new(flag, which % 4 == 0);
                 self.end(id, result, |_| Is::Mapped(live));
-            }
-            Action::MapFailed => {
-                let token = take(&mut self.mapping, which)?;
-                let id = token.id();
-                let result = self.ranges.map_failed(token);
-                self.given_up(id, result);
             }
             Action::RetireMapping => {
                 let token = take(&mut self.mapping, which)?;
@@ -212,16 +244,30 @@ impl World {
                         Ok(())
                     }
                 });
+                if let Ok(live) = self.live(id) {
+                    live.ahead = false;
+                }
                 let result = self.ranges.get(id, flag).map(|held| self.uses.push(held));
                 assert_eq!(result, expected);
             }
+            Action::Hit => {
+                let id = *self.ids.get(which % self.ids.len().max(1))?;
+                let expected = self.live(id).is_ok_and(|live| {
+                    let hit = !live.ahead && (live.writable || !flag);
+                    live.users += u32::from(hit);
+                    hit
+                });
+                assert_eq!(self.ranges.hits.shows(id, flag), expected);
+                let held = self.ranges.hits.hit(id, flag);
+                assert_eq!(held.is_some(), expected);
+                self.uses.extend(held);
+            }
             Action::Put => {
                 let held = take(&mut self.uses, which)?;
-                let expected = self.live(held.id()).map(|live| {
-                    live.users -= 1;
-                    live.users == 0
-                });
-                assert_eq!(self.ranges.put(held), expected);
+                let live = self.live(held.id()).expect("what is in use is mapped");
+                live.users -= 1;
+                let last = live.users == 0;
+                assert_eq!(self.ranges.put(held), last);
             }
             Action::BeginUpgrade => {
                 let id = *self.ids.get(which % self.ids.len().max(1))?;
@@ -258,23 +304,12 @@ impl World {
                 self.end_upgrade(id, result, |live| live.tainted = true);
             }
             Action::Pick => {
-                let idle = |slot: &&Model| {
-                    matches!(
-                        slot.is,
-                        Is::Mapped(Live {
-                            users: 0,
-                            upgrading: false,
-                            tainted: false,
-                            ..
-                        })
-                    )
-                };
-                let any = self.model.iter().any(|slot| idle(&slot));
+                let any = self.model.iter().any(Model::is_idle);
                 let picked = self.ranges.pick_victim();
                 assert_eq!(picked.is_some(), any);
                 let (id, owner) = picked?;
                 let slot = self.current(id).expect("a victim that is mapped");
-                assert!(idle(&&*slot) && slot.owner == owner);
+                assert!(slot.is_idle() && slot.owner == owner);
             }
             Action::BeginUnmap => {
                 let id = *self.ids.get(which % self.ids.len().max(1))?;
@@ -310,10 +345,10 @@ impl World {
                     _ => panic!("{result:?} in {is:?}"),
                 });
             }
-            Action::UnmapFailed => {
+            Action::RetireUnmapping => {
                 let token = take(&mut self.unmapping, which)?;
                 let id = token.id();
-                let result = self.ranges.unmap_failed(token);
+                let result = self.ranges.retire_unmapping(token);
                 self.end(id, result, |_| Is::Retired);
             }
             Action::UnmapCancelled => {
@@ -329,29 +364,18 @@ impl World {
                 let token = take(&mut self.unmapping, which)?;
                 let id = token.id();
                 let owner = self.next_owner();
-                let result = self.ranges.hand_over(token, owner, flag);
-                let Some(slot) = self.current(id) else {
-                    assert_eq!(result, Err(Refused::Gone));
-                    return None;
-                };
+                let result = self.ranges.hand_over(token, owner);
+                let slot = self.current(id)?;
                 match (slot.is, result) {
                     (Is::Unmapping(Live { tainted: true, .. }), Err(Refused::Tainted)) => {
                         slot.is = Is::Retired;
                         slot.id = None;
                     }
-                    (Is::Unmapping(Live { tainted: false, .. }), Ok(reserved)) => {
-                        assert_eq!(reserved.offset(), id.offset());
-                        self.gave(reserved, |is| matches!(is, Is::Unmapping(_)), owner, flag);
+                    (Is::Unmapping(Live { tainted: false, .. }), Ok(mapping)) => {
+                        assert_eq!(mapping.offset(), id.offset());
+                        self.gave(mapping, |is| matches!(is, Is::Unmapping(_)), owner, true);
                     }
                     (is, result) => panic!("{result:?} in {is:?}"),
-                }
-            }
-            Action::Reset => {
-                self.ranges.reset();
-                self.parked.clear();
-                for slot in &mut self.model {
-                    slot.is = Is::Free;
-                    slot.id = None;
                 }
             }
         }

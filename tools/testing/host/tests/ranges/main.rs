@@ -7,18 +7,19 @@ mod concurrent;
 mod histories;
 mod model;
 mod transitions;
+#[path = "../common/words.rs"]
+mod words;
 
 use rust_fuse_host_tests::dax::ranges::{
     Mode,
     Owner,
-    RangeId,
-    Ranges,
-    Slot, //
+    RangeId, //
 };
+use words::Table;
 
 /// A table of `total` slots.
-fn table(total: usize) -> Ranges<Vec<Slot>> {
-    let ranges = Ranges::new(vec![Slot::new(); total]);
+fn table(total: usize) -> Table {
+    let ranges = Table::new(total);
     ranges.check().unwrap();
     ranges
 }
@@ -32,8 +33,7 @@ fn owner(number: u64) -> Owner {
 }
 
 /// Maps a free slot for `owner`.
-fn map(ranges: &mut Ranges<Vec<Slot>>, owner: Owner, mode: Mode) -> RangeId {
-    let reserved = ranges.reserve(owner).expect("a free slot");
-    let mapping = ranges.begin_map(reserved).unwrap();
+fn map(ranges: &mut Table, owner: Owner, mode: Mode) -> RangeId {
+    let mapping = ranges.reserve(owner).expect("a free slot");
     ranges.mapped(mapping, mode, false).unwrap()
 }

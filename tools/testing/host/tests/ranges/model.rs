@@ -5,7 +5,10 @@
 //! It knows of each slot its state, its owner and the id that is valid now; it has no free list, no
 //! generations and no clock.
 
-use super::table;
+use super::{
+    table,
+    words::Table, //
+};
 use rust_fuse_host_tests::dax::ranges::*;
 use std::collections::HashSet;
 
@@ -13,11 +16,11 @@ use std::collections::HashSet;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Is {
     Free,
-    Reserved { over: bool },
     Mapping { over: bool },
     Mapped(Live),
     Parked(Live),
     Unmapping(Live),
+    Left { tried: bool },
     Retired,
 }
 
@@ -27,15 +30,17 @@ pub(crate) struct Live {
     pub(crate) users: u32,
     pub(crate) upgrading: bool,
     pub(crate) tainted: bool,
+    pub(crate) ahead: bool,
 }
 
 impl Live {
-    pub(crate) fn new(writable: bool) -> Self {
+    pub(crate) fn new(writable: bool, ahead: bool) -> Self {
         Self {
             writable,
             users: 0,
             upgrading: false,
             tainted: false,
+            ahead,
         }
     }
 }
@@ -47,20 +52,36 @@ pub(crate) struct Model {
     pub(crate) id: Option<RangeId>,
 }
 
+impl Model {
+    /// Whether it can be given up.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Is::Mapped(live) = self.is else {
+            return false;
+        };
+        live.users == 0 && !live.upgrading && !live.tainted
+    }
+}
+
 /// The table, its model, and all that was ever given out.
 pub(crate) struct World {
-    pub(crate) ranges: Ranges<Vec<Slot>>,
+    pub(crate) ranges: Table,
     pub(crate) model: Vec<Model>,
     pub(crate) owners: u64,
     pub(crate) issued: HashSet<RangeId>,
     pub(crate) ids: Vec<RangeId>,
-    pub(crate) reserved: Vec<Reserved>,
     pub(crate) mapping: Vec<Mapping>,
     pub(crate) upgrading: Vec<Upgrading>,
     pub(crate) unmapping: Vec<Unmapping>,
     /// The parked mappings, in the order in which they were parked.
     pub(crate) parked: Vec<RangeId>,
+    /// The slots that are nobody's, in the order in which they are given out.
+    pub(crate) left: Vec<usize>,
     pub(crate) uses: Vec<Use>,
+}
+
+/// The number of the slot that an id names.
+pub(crate) fn slot_of(id: RangeId) -> usize {
+    usize::try_from(id.offset() / RANGE_SIZE).unwrap()
 }
 
 /// Takes one of the tokens, if there are any.
@@ -81,11 +102,11 @@ impl World {
             owners: 0,
             issued: HashSet::new(),
             ids: Vec::new(),
-            reserved: Vec::new(),
             mapping: Vec::new(),
             upgrading: Vec::new(),
             unmapping: Vec::new(),
             parked: Vec::new(),
+            left: Vec::new(),
             uses: Vec::new(),
         }
     }
@@ -100,47 +121,72 @@ impl World {
 
     /// What the model knows of the slot, if the id is valid now.
     pub(crate) fn current(&mut self, id: RangeId) -> Option<&mut Model> {
-        let slot = &mut self.model[usize::try_from(id.offset() / RANGE_SIZE).unwrap()];
+        let slot = &mut self.model[slot_of(id)];
         (slot.id == Some(id)).then_some(slot)
     }
 
     /// The table has given a slot out: it must be one that is to be had, under an id that is new.
     pub(crate) fn gave(
         &mut self,
-        reserved: Reserved,
+        mapping: Mapping,
         from: impl Fn(Is) -> bool,
         owner: Owner,
         over: bool,
     ) {
-        let id = reserved.id();
+        let id = mapping.id();
         assert!(self.issued.insert(id), "{id:?} was given out before");
-        let slot = &mut self.model[usize::try_from(id.offset() / RANGE_SIZE).unwrap()];
+        let slot = &mut self.model[slot_of(id)];
         assert!(from(slot.is), "{id:?} given out from {:?}", slot.is);
         *slot = Model {
-            is: Is::Reserved { over },
+            is: Is::Mapping { over },
             owner,
             id: Some(id),
         };
         self.ids.push(id);
-        self.reserved.push(reserved);
+        self.mapping.push(mapping);
     }
 
-    /// Ends a change: `is` if the token is of now, or nothing.
+    /// Ends a change that the table has accepted.
     pub(crate) fn end<T>(
         &mut self,
         id: RangeId,
         result: Result<T, Refused>,
         is: impl FnOnce(Is) -> Is,
     ) {
-        match self.current(id) {
-            Some(slot) => {
-                assert!(result.is_ok(), "refused: {:?}", result.err());
-                slot.is = is(slot.is);
-                if matches!(slot.is, Is::Free | Is::Retired) {
-                    slot.id = None;
-                }
+        assert!(result.is_ok(), "refused: {:?}", result.err());
+        let slot = self.current(id).expect("a token of now");
+        slot.is = is(slot.is);
+        match slot.is {
+            Is::Left { tried } => {
+                slot.id = None;
+                let at = if tried { self.left.len() } else { 0 };
+                self.left.insert(at, slot_of(id));
             }
-            None => assert_eq!(result.err(), Some(Refused::Gone)),
+            Is::Free | Is::Retired => slot.id = None,
+            _ => (),
+        }
+    }
+
+    /// The table has closed a slot that nobody uses, which was `owner`'s.
+    pub(crate) fn closed(&mut self, token: &Unmapping, owner: Owner) {
+        let (id, number) = (token.id(), slot_of(token.id()));
+        self.left.retain(|other| *other != number);
+        self.parked.retain(|other| *other != id);
+        let slot = &mut self.model[number];
+        match slot.is {
+            Is::Parked(live) => {
+                assert_eq!((slot.id, slot.owner), (Some(id), owner));
+                slot.is = Is::Unmapping(live);
+            }
+            Is::Left { .. } => {
+                assert_eq!(owner, Owner::default());
+                *slot = Model {
+                    is: Is::Unmapping(Live::new(false, false)),
+                    owner,
+                    id: Some(id),
+                };
+            }
+            is => panic!("closed in {is:?}"),
         }
     }
 
@@ -162,23 +208,6 @@ impl World {
         });
     }
 
-    /// Ends a change that frees the slot, or leaves what the host still has there to be removed.
-    pub(crate) fn given_up(&mut self, id: RangeId, result: Result<Option<Unmapping>, Refused>) {
-        let leftover = matches!(&result, Ok(Some(_)));
-        let result = result.map(|token| self.unmapping.extend(token));
-        self.end(id, result, |is| match is {
-            Is::Reserved { over } | Is::Mapping { over } => {
-                assert_eq!(over, leftover);
-                if over {
-                    Is::Unmapping(Live::new(false))
-                } else {
-                    Is::Free
-                }
-            }
-            _ => panic!("given up in {is:?}"),
-        });
-    }
-
     /// The mapping that an id names, or why it cannot be used.
     pub(crate) fn live(&mut self, id: RangeId) -> Result<&mut Live, Refused> {
         match self.current(id).map(|slot| &mut slot.is) {
@@ -196,16 +225,16 @@ impl World {
         let counts = Counts {
             total: self.model.len() as u32,
             free: count(|is| matches!(is, Is::Free)),
-            reserved: count(|is| matches!(is, Is::Reserved { .. })),
             mapping: count(|is| matches!(is, Is::Mapping { .. })),
             mapped: count(|is| matches!(is, Is::Mapped(_))),
             parked: count(|is| matches!(is, Is::Parked(_))),
             unmapping: count(|is| matches!(is, Is::Unmapping(_))),
+            left: count(|is| matches!(is, Is::Left { .. })),
             retired: count(|is| matches!(is, Is::Retired)),
         };
         assert_eq!(self.ranges.counts(), counts);
         for &id in &self.ids {
-            let slot = &self.model[usize::try_from(id.offset() / RANGE_SIZE).unwrap()];
+            let slot = &self.model[slot_of(id)];
             let expected = (slot.id == Some(id)).then_some(slot.owner);
             assert_eq!(self.ranges.owner(id).ok(), expected);
         }
