@@ -37,19 +37,23 @@ def options():
     what.add_argument("--exec", metavar="COMMAND", help="run a shell command in the guest and print its output")
     what.add_argument("--demo", action="store_true", help="a short tour")
     what.add_argument("--shell", action="store_true", help="a prompt in the guest, the share mounted at /mnt")
+    p.add_argument("--programs", action="store_true", help="a guest with real programs: Debian, and FUSE servers")
     p.add_argument("--no-load", action="store_true", help="leave loading the module to the command or the tests")
     p.add_argument("--gdb", action="store_true", help="QEMU listens for gdb on port 1234")
     p.add_argument("--kmemleak", action="store_true", help="scan for leaks at the end (slow boot)")
     p.add_argument("--smp", type=int, default=2, metavar="N")
-    p.add_argument("--memory", default="1G", metavar="SIZE")
+    p.add_argument("--memory", metavar="SIZE", help="default: 1G, with --programs 2G")
     p.add_argument("--timeout", type=int, metavar="S", help="the guest is ended after so many seconds")
     p.add_argument("--devices", metavar="FILE", help="shares of the guest (default: devices.list, demo.list for --demo and --shell)")
     p.add_argument("--share", metavar="DIR", 
                    help="folder of the first share, with virtiofsd of \"stock\" (--shell: out/share, else one of the run's own)")
+    p.add_argument("--file", action="append", default=[], metavar="SOURCE:NAME", help="put a file into the guest")
     p.add_argument("--append", default="", metavar="ARGS", help="more kernel arguments")
     p.add_argument("--out", metavar="DIR", help="folder for logs (default: out/runs/DATE-NAME)")
     p.add_argument("--keep", action="store_true", help="keep the shared folders of the run")
-    return p.parse_args()
+    o = p.parse_args()
+    o.memory = o.memory or ("2G" if o.programs else "1G")
+    return o
 
 
 def modules(o, kdir):
@@ -71,9 +75,12 @@ def modules(o, kdir):
 STOCK = ["io", "mount", "lifecycle"]
 
 
-def choose(tests, globs):
+def choose(tests, globs, programs):
+    """The kselftests that match; without any glob those of the collection "programs" if it is their guest, else the others."""
     names = (tests / "kselftest-list.txt").read_text().split()
-    globs = [g if ":" in g else f"*:{g}" for g in globs or ["*"]]
+    if not globs:
+        return [n for n in names if n.startswith("programs:") == programs]
+    globs = [g if ":" in g else f"*:{g}" for g in globs]
     chosen = [n for n in names if any(fnmatch.fnmatch(n, g) or fnmatch.fnmatch(n.rsplit(".", 1)[0], g) for g in globs)]
     if not chosen:
         raise SystemExit(f"error: no kselftest matches {' '.join(globs)}\n  there are: {' '.join(names)}")
@@ -90,14 +97,17 @@ def start_qemu(machine, command, out, shell):
 def boot(o, out, sock, kdir, shares, script, tests):
     """Starts everything, waits for the end of the guest, stops everything. Returns the watcher with what was seen."""
     env = {"MODULE": o.module, "SERVER": o.server, "TRANSPORT": o.transport, "SMP": o.smp, "VM_LOAD": int(not o.no_load),
-           "VM_MODE": "shell" if o.shell else "run", "VM_KMEMLEAK": int(o.kmemleak), "VM_WATCHDOG": max(5, o.timeout - 12),
+           "VM_PROGRAMS": int(o.programs), "VM_MODE": "shell" if o.shell else "run", "VM_KMEMLEAK": int(o.kmemleak), "VM_WATCHDOG": max(5, o.timeout - 12),
            "VM_SHELL_TAG": shares[0].name if o.server == "daxfsd" else "stock",
            "VM_SHELL_OPTIONS": "-o dax=always" if o.server == "daxfsd" and shares[0].window >= 2 << 20 else "",
            "TAGS": " ".join(s.name for s in shares)}
     cache = os.environ["RUST_FUSE_CACHE"]
-    image.make(out / "initrd.cpio", TOP, cache, modules(o, kdir), env, script, tests)
+    image.make(out / "initrd.cpio", TOP, cache, modules(o, kdir), env, script, tests,
+               [f.rsplit(":", 1) for f in o.file])
     machine = qemu.Machine(o.transport, o.smp, o.memory, kdir / "arch/x86/boot/bzImage", out / "initrd.cpio", out, sock)
     machine.ports(o.shell)
+    if o.programs:
+        machine.disk(os.environ["RUST_FUSE_PROGRAMS"])
     shared = "stock" if o.server == "virtiofsd" else shares[0].name
     watcher = process = None
     try:
@@ -181,7 +191,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kdir = Path(os.environ["RUST_FUSE_KDIR"])
     name = "shell" if o.shell else "exec" if o.exec else "demo" if o.demo else "tests"
-    key = f"{name}-{o.module}-{o.kernel}-{o.transport}-{o.server}"
+    key = f"{name}-{o.module}-{o.kernel}-{o.transport}-{o.server}" + "-programs" * o.programs
     out = Path(o.out) if o.out else TOP / "out/runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{key}-{os.getpid()}"
     out.mkdir(parents=True, exist_ok=True)
     out = out.resolve()
@@ -190,7 +200,8 @@ def main():
         if old.is_file():
             old.unlink()
     shutil.rmtree(out / "share", ignore_errors=True)
-    o.devices = o.devices or TOP / "tools/vm" / ("demo.list" if o.demo or o.shell else "devices.list")
+    o.devices = o.devices or (TOP / "tools/vm/demo.list" if o.demo or o.shell else
+                              TOP / ("tools/testing/programs" if o.programs else "tools/vm") / "devices.list")
     if o.shell and not o.share:
         o.share = TOP / "out/share"
     shares = servers.read_list(o.devices) if o.server == "daxfsd" else servers.stock()
@@ -203,7 +214,7 @@ def main():
         script = ""
     else:
         tests = image.kselftests(TOP, os.environ["RUST_FUSE_CACHE"], kdir)
-        wanted = choose(tests, o.tests or (STOCK if o.server == "virtiofsd" else None))
+        wanted = choose(tests, o.tests or (STOCK if o.server == "virtiofsd" and not o.programs else None), o.programs)
         # Only one variant of io has a device there.
         variants = "export KSELFTEST_IO_ARGS='-v nodax'\n" if o.server == "virtiofsd" else ""
         # A limit for the guest is one for each test as well, in place of the one in "settings".

@@ -75,6 +75,11 @@ class Machine:
                       "-chardev", f"file,id=out,path={self.out}/guest.out",
                       "-device", "virtserialport,chardev=out,name=org.rust_fuse.out"]
 
+    def disk(self, path):
+        """A disk that the guest can only read."""
+        self.args += ["-blockdev", f"driver=file,node-name=disk,filename={path},read-only=on"]
+        self._device("virtio-blk-pci", "virtio-blk-device", ",drive=disk")
+
     def daxfs(self, n, tag, socket, queues, window, ring=1024):
         """A device served by daxfsd; its queues are hiprio and the request queues."""
         self.args += ["-chardev", f"socket,id=fs{n},path={socket}"]
