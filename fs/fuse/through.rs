@@ -62,7 +62,11 @@ fn write_once(io: &mut iter::Write<'_, Fuse>) -> Result<(usize, usize)> {
             filled.end(written);
             Ok(written)
         }
-        Ok(_) => Err(EIO),
+        // The folios are let go now: what follows may wait for them.
+        Ok(answer) => {
+            drop(answer);
+            Err(EIO)
+        }
         Err(e) => Err(e),
     };
     let done = written.unwrap_or(0);
