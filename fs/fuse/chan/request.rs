@@ -401,6 +401,7 @@ impl Request {
             }
             Payload::WriteBack(parts) => to.memory(parts, len),
             Payload::Filled(parts) => to.memory(parts, len),
+            Payload::User(pages) => to.memory(pages, len),
             _ => Err(EINVAL),
         }
     }
@@ -445,6 +446,7 @@ impl Request {
                 .try_for_each(|chunk| from.bytes(chunk)),
             Payload::Bytes(bytes) => from.bytes(bytes.get_mut(..len).ok_or(EINVAL)?),
             Payload::Fill(parts) => from.memory(parts, len),
+            Payload::User(pages) => from.memory(pages, len),
             _ if len == 0 => Ok(()),
             _ => Err(EINVAL),
         }
