@@ -176,7 +176,10 @@ fn read_plus(
         match spare.take().map_or_else(ForgetNode::new, Ok) {
             // What cannot be put into the cache can be looked up.
             Ok(node) => drop(link(conn, out, &plus, node, version)),
-            Err(_) => pr_warn!("no memory to give back a reference of READDIRPLUS\n"),
+            Err(_) if crate::vfs::ratelimit() => {
+                pr_warn!("no memory to give back a reference of READDIRPLUS\n");
+            }
+            Err(_) => (),
         }
     }
     end(dir, any, entries.is_empty(), batch)
