@@ -22,8 +22,11 @@ nofiles                      inodes, lookups, open handles and owners of locks o
 delay OPCODE|all MS          answer only after MS milliseconds; 0 ends it
 fault OPCODE|all COUNT KIND  answer the next COUNT requests wrongly
                              KIND: short long length unique empty hang die errno:N poke:AT:N
+fuzz SEED ONE_IN [careful] [hang]
+                             of so many answers one is wrong, by chance from a seed; careful: not about
+                             sizes of files; hang: some never come
 faults                       faults in force
-faults clear                 no more faults
+faults clear                 no more faults, of the seed neither
 hung                         number of requests that hang
 release-hung                 answer what hangs
 dax-files all|none|PATTERN   which files get FUSE_ATTR_DAX from now on
@@ -135,6 +138,7 @@ impl Control {
             }
             ["delay", target, ms] => self.script.set_delay(target, ms)?,
             ["fault", target, count, kind] => self.script.add_fault(target, count, kind)?,
+            ["fuzz", seed, one_in, ref more @ ..] => self.script.set_fuzz(seed, one_in, more)?,
             ["faults"] => {
                 for line in self.script.list_faults() {
                     let _ = writeln!(out, "{line}");

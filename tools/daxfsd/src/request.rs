@@ -5,6 +5,7 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -13,7 +14,7 @@ use crate::device::{Device, Vring};
 use crate::fs::{Reply, Request};
 use crate::gate::Pass;
 use crate::proto::{self, op};
-use crate::script::Fault;
+use crate::script::{Fault, Rng};
 use crate::sg::{Chain, Pieces};
 use crate::sys::{Errno, Res};
 
@@ -73,7 +74,10 @@ impl Device {
         if fault == Some(Fault::Die) {
             std::process::abort();
         }
-        let delay = self.script.delay(hdr.opcode);
+        let delay = match fault {
+            Some(Fault::Late(ms)) => Some(Duration::from_millis(ms)),
+            _ => self.script.delay(hdr.opcode),
+        };
         let job = Job {
             queue,
             vring: vring.clone(),
@@ -220,7 +224,17 @@ impl Device {
                     writable.skip(OUT_HEADER + at).copy_in(&value.to_ne_bytes());
                 }
             }
-            Some(Fault::Hang | Fault::Die) | None => (),
+            Some(Fault::Scramble(seed)) => {
+                let mut rng = Rng(seed);
+                let places = (body / 4) as u64;
+                for _ in 0..=rng.below(4).min(places) {
+                    let at = OUT_HEADER + 4 * rng.below(places.min(64)) as usize;
+                    if body >= 4 {
+                        writable.skip(at).copy_in(&rng.odd().to_ne_bytes());
+                    }
+                }
+            }
+            Some(Fault::Hang | Fault::Die | Fault::Late(_)) | None => (),
         }
         if writable.copy_in(hdr.as_bytes()) < OUT_HEADER {
             return 0;
