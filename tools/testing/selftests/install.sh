@@ -15,6 +15,16 @@ theirs=$source/tools/testing/selftests
 	exit 1
 }
 
+# The static libraries that the kernel tree's own tests of FUSE need. Without them those are skipped.
+libfuse=${RUST_FUSE_CACHE:-/var/empty}/libfuse
+if [ -d "${RUST_FUSE_CACHE:-}" ] && [ ! -d "$libfuse" ] && [ "$(id -u)" = 0 ]; then
+	new=$(mktemp -d)
+	(cd "$new" && apt-get update && apt-get download libfuse-dev libfuse3-dev &&
+		for deb in *.deb; do dpkg -x "$deb" "$libfuse.$$"; done && mv "$libfuse.$$" "$libfuse") ||
+		echo "warning: no libfuse: the kernel's own tests of FUSE are left out"
+	rm -rf "$new" "$libfuse.$$"
+fi
+
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 mkdir -p "$stage/tools/testing/selftests" "$stage/build"
@@ -28,5 +38,5 @@ for c in "$here"/*/Makefile; do
 	ln -s "$here/$c" "$stage/tools/testing/selftests/$c"
 	targets="$targets $c"
 done
-make -C "$stage/tools/testing/selftests" O="$stage/build" KSRC="$source" TARGETS="${targets# }" FORCE_TARGETS=1 \
+make -C "$stage/tools/testing/selftests" O="$stage/build" KSRC="$source" LIBFUSE="$libfuse" TARGETS="${targets# }" FORCE_TARGETS=1 \
 	KSFT_INSTALL_PATH="$dest" install
