@@ -273,7 +273,7 @@ static bool fail_removal(struct __test_metadata *_metadata, struct fs *fs, const
 }
 
 /* Touches every part of a file that is as large as the window, and looks at the data. */
-static void touch_files(struct __test_metadata *_metadata, struct fs *fs)
+static void touch_parts(struct __test_metadata *_metadata, struct fs *fs)
 {
 	long n = window_number("second", "ranges_total");
 	char buf[8], *map;
@@ -305,7 +305,7 @@ TEST(failed_removal_is_mapped_over)
 	EXPECT_EQ(0, window_number("second", "ranges_retired"));
 	EXPECT_EQ(0, ranges_unaccounted("second"));
 	overlays = window_number("second", "overlays");
-	touch_files(_metadata, &fs);
+	touch_parts(_metadata, &fs);
 	EXPECT_EQ(overlays + 1, window_number("second", "overlays"));
 	EXPECT_EQ(window_number("second", "ranges_total"), window_number("second", "ranges_mapped"));
 	EXPECT_EQ(0, fs_umount(&fs));
@@ -326,7 +326,7 @@ TEST(lost_removal_is_counted)
 	device(&fs, NULL, 0, "faults clear");
 	EXPECT_EQ(1, window_number("second", "ranges_retired"));
 	EXPECT_EQ(0, ranges_unaccounted("second"));
-	touch_files(_metadata, &fs);
+	touch_parts(_metadata, &fs);
 	EXPECT_EQ(0, ranges_unaccounted("second"));
 	EXPECT_EQ(0, fs_umount(&fs));
 	EXPECT_EQ(0, counter(&fs, "live_maps"));
