@@ -104,6 +104,10 @@ def write_set(folder):
     names.mkdir(exist_ok=True)
     for i in range(rows.NAMES):
         (names / f"{i:05}").touch()
+    listed = folder / "list"
+    listed.mkdir(exist_ok=True)
+    for i in range(rows.LISTED):
+        (listed / f"a-name-of-usual-length-{i:05}").touch()
 
 
 class Boot:

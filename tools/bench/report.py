@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rows
 
-TITLES = {s.name: s.title for s in rows.SETTINGS + [rows.TRIPS]}
+TITLES = {s.name: s.title for s in rows.SETTINGS + [rows.REQUESTS, rows.NAMES_AND_FILES, rows.TRIPS]}
 # Below this an operation does nothing in the kernel: what is left is the timer's interrupt.
 NOTHING = 150
 
@@ -135,6 +135,11 @@ def targets(res):
         t = Target(f"window 1/16, mmap: at most half of the {words} of C")
         for r in of("sixteenth", "mmap"):
             t.judge(r, ratio(r, what), 0.5)
+        out.append(t)
+    for setting in ("none", "requests", "names"):
+        t = Target(f"{TITLES[setting]}: instructions at most those of C")
+        for r in of(setting):
+            t.judge(r, ratio(r, "kernel"), 1.0)
         out.append(t)
     t = Target("round trips without page cache: at most 0.8 of the instructions of C")
     for r in of("trips"):

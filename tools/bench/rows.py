@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is measured: the 24 fio jobs of the DAX series in four settings, and round trips without page cache.
+"""What is measured: the 24 fio jobs of the DAX series in four settings, requests of other sizes and depths, names, and round
+trips without page cache.
 
 Each row runs with N and with 2N operations; a row's cost per operation is the difference by N, so that starting the
 program, opening files and the like fall out.
@@ -33,11 +34,18 @@ SETTINGS = [
     Setting("none", "no DAX", "fit", "dax=never", 4096, 2048),
 ]
 TRIPS = Setting("trips", "round trips without page cache", "direct", "dax=never", 2000, 2000)
+# Each operation is a whole request or more; of a mebibyte each, 2N are the whole set.
+LARGE = 1 << 20
+REQUESTS = Setting("requests", "requests: direct, and of 1 MiB", "fit", "dax=never", SET // LARGE // 2, 1024)
+NAMES_AND_FILES = Setting("names", "names and files", "fit", "dax=never", 1000, 1000)
+NAMES_KINDS = ("open", "create", "mkdir", "rename", "symlink", "list", "xattr")
 NAMES = 2 * TRIPS.rand
+# Names in the folder that is listed.
+LISTED = 100
 
 QUICK = ["fit/seqread-psync", "fit/randread-psync", "fit/randwrite-psync", "fit/randread-mmap", "sixteenth/seqread-psync",
          "sixteenth/randread-psync", "sixteenth/randwrite-psync", "sixteenth/randread-mmap", "none/randread-psync",
-         "none/randwrite-psync", "trips/*"]
+         "none/randwrite-psync", "requests/*4k-1", "names/create", "trips/*"]
 
 # Measured four times by a full run, to say how far the results lie apart.
 STABLE = ["fit/randread-psync", "sixteenth/randread-psync", "none/randread-psync", "trips/read"]
@@ -50,11 +58,19 @@ class Row:
     kind: str
     engine: str
     jobs: int
+    size: int = BLOCK
+    direct: bool = False
+
+    @property
+    def depth(self):
+        return 16 if self.engine == "libaio" else 1
 
     @property
     def job(self):
         if self.engine == "ops":
             return self.kind
+        if self.setting is REQUESTS:
+            return f"{'direct' if self.direct else 'cached'}-{self.kind}-{'1m' if self.size == LARGE else '4k'}-{self.depth}"
         return f"{self.pattern}{self.kind}-{self.engine}" + ("-4" if self.jobs > 1 else "")
 
     @property
@@ -77,9 +93,8 @@ class Row:
 
     def fio(self, n):
         """The job file for n operations. Only what is measured is kept of fio's own work: no clocks, no statistics."""
-        depth = 16 if self.engine == "libaio" else 1
-        lines = ["[global]", f"rw={'' if self.pattern == 'seq' else 'rand'}{self.kind}", f"ioengine={self.engine}", f"iodepth={depth}",
-                 f"bs={BLOCK}", f"io_size={n // self.jobs * BLOCK}", "fallocate=none", "invalidate=0", "randrepeat=1", "gtod_reduce=1",
+        lines = ["[global]", f"rw={'' if self.pattern == 'seq' else 'rand'}{self.kind}", f"ioengine={self.engine}",
+                 f"iodepth={self.depth}", f"direct={int(self.direct)}", f"bs={self.size}", f"io_size={n // self.jobs * self.size}", "fallocate=none", "invalidate=0", "randrepeat=1", "gtod_reduce=1",
                  "disk_util=0", "clocksource=clock_gettime", "group_reporting=1", f"cpus_allowed={'0' if self.jobs == 1 else '0-1'}",
                  "cpus_allowed_policy=" + ("shared" if self.jobs == 1 else "split")]
         names = ["single"] if self.jobs == 1 else [f"job{j}" for j in range(self.jobs)]
@@ -98,6 +113,13 @@ def every():
                 for kind in ("read", "write"):
                     for jobs in (1, 4):
                         yield Row(s, pattern, kind, engine, jobs)
+    for size, pattern, cached in ((BLOCK, "rand", ()), (LARGE, "seq", (False,))):
+        for direct in (*cached, True):
+            for kind in ("read", "write"):
+                for engine in ("psync", "libaio"):
+                    yield Row(REQUESTS, pattern, kind, engine, 1, size, direct)
+    for kind in NAMES_KINDS:
+        yield Row(NAMES_AND_FILES, "rand", kind, "ops", 1)
     for kind in ("read", "write", "stat"):
         yield Row(TRIPS, "rand", kind, "ops", 1)
 
