@@ -21,6 +21,7 @@ use crate::{
     vfs::{
         cred::Caller,
         defer::Deferred,
+        inode::fields,
         iter::{self, Io},
         page::Pages,
     },
@@ -167,7 +168,8 @@ impl Drop for Call {
         };
         let inode = self.call.file().inode();
         if self.write {
-            attr::expire(inode);
+            // Only overwrites get here.
+            attr::changed(inode, fields::DATA);
             // What was read in meanwhile. This may be the reaper, so nothing is waited for.
             inode.forget_pages(self.pos, done.unwrap_or(0) as u64);
         }

@@ -31,7 +31,7 @@ use crate::{
         cred::Caller,
         dir::{Found, Node, Rename},
         inode::fields,
-        page::Pages,
+        page::{zeroed_bytes, Pages},
         time::Moment,
     },
     Fuse,
@@ -122,7 +122,7 @@ fn symlink(
 
 /// What a symbolic link says, and whether that may be believed for as long as the inode is in memory.
 pub(crate) fn read_link(inode: &Inode) -> Result<(KVec<u8>, bool)> {
-    let room = KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?;
+    let room = zeroed_bytes(PAGE_SIZE)?;
     let flow = Flow::FromServer((PAGE_SIZE - 1) as u32);
     let op = Readlink(NodeId::new(inode.key()));
     let ((), payload, len) =

@@ -17,13 +17,15 @@ use crate::{
         ids::NodeId,
         xattr::{check_list, SetxattrIn},
     },
-    vfs::{acl, page::Pages, xattr::Operations, SuperBlock},
+    vfs::{acl, inode::fields, page::Pages, xattr::Operations, SuperBlock},
     Fuse,
 };
 use kernel::{prelude::*, str::CStr};
 
 /// The attribute that holds file capabilities.
 const CAPS: &[u8] = b"security.capability";
+/// How the names of access control lists begin.
+const ACL: &[u8] = b"system.posix_acl_";
 /// The bits of a mode that a write clears.
 pub(crate) const S_ISUGID: u32 = 0o6000;
 /// Most bytes of a value or a list.
@@ -167,7 +169,12 @@ fn set(
         }
         None => conn.call(inode.sb(), &Removexattr { nodeid, name }),
     };
-    attr::expire(inode);
+    if name.starts_with(ACL) {
+        // It may have changed the mode.
+        attr::expire(inode);
+    } else {
+        attr::changed(inode, fields::CTIME);
+    }
     inode.data().state.lock().no_caps_until = crate::vfs::time::Moment::PAST;
     done.map_err(|e| unsupported(e, missing))
 }

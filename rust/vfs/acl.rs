@@ -7,7 +7,10 @@
 //!
 //! C header: [`include/linux/posix_acl.h`](srctree/include/linux/posix_acl.h)
 
-use super::{err_ptr, from_err_ptr, inode::New, to_int, xattr, FileSystem, Inode, SuperBlock};
+use super::{
+    err_ptr, from_err_ptr, inode::New, page::zeroed_bytes, to_int, xattr, FileSystem, Inode,
+    SuperBlock,
+};
 use crate::{bindings, errno};
 use core::marker::PhantomData;
 use kernel::{page::PAGE_SIZE, prelude::*, str::CStr};
@@ -42,7 +45,7 @@ impl<T: Operations> Wrap<T> {
         if inode.is_bad() {
             return Err(EIO);
         }
-        let mut room = KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?;
+        let mut room = zeroed_bytes(PAGE_SIZE)?;
         let len = match T::get(inode, name_of(kind)?, &mut room) {
             Ok(len) => len.min(PAGE_SIZE),
             Err(e) if e == errno::enodata() || e == errno::eopnotsupp() => 0,

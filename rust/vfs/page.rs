@@ -4,7 +4,11 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::{
+    alloc::flags::{__GFP_NOWARN, __GFP_ZERO},
+    page::PAGE_SIZE,
+    prelude::*,
+};
 
 /// Memory that is described to devices by its address, because others may look at it or change it meanwhile.
 ///
@@ -22,6 +26,24 @@ pub(crate) unsafe trait Memory {
 ///
 /// As for [`Memory`], and it may be written.
 pub(crate) unsafe trait WritableMemory: Memory {}
+
+/// Bytes in one piece, all of them zero: by the allocator, which takes a fraction of what a loop over them does. That there are
+/// none is not worth a report where fewer would do.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn zeroed_bytes(len: usize) -> Result<KVec<u8>> {
+    let quiet = if len > PAGE_SIZE {
+        GFP_KERNEL | __GFP_NOWARN
+    } else {
+        GFP_KERNEL
+    };
+    let mut bytes = KVec::with_capacity(len, quiet | __GFP_ZERO)?;
+    // SAFETY: There is room for `len` bytes, and the allocator has set them.
+    unsafe { bytes.inc_len(len) };
+    Ok(bytes)
+}
 
 /// Pages that belong to us alone.
 ///

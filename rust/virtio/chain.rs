@@ -61,6 +61,16 @@ impl<'a> SgBuilder<'a> {
         }
     }
 
+    /// # Safety
+    ///
+    /// The bytes lie in the linear map, and stay as long as the chain.
+    unsafe fn linear(&mut self, ptr: *const u8, len: usize) -> Result {
+        let len = u32::try_from(len)?;
+        // SAFETY: The entry is ours; the rest is promised by the caller.
+        unsafe { bindings::rust_fuse_sg_set_linear(self.entry()?, ptr.cast(), len) };
+        Ok(())
+    }
+
     /// Adds bytes that the device reads. Empty slices are left out.
     ///
     /// # Errors
@@ -107,7 +117,8 @@ impl<'a> SgBuilder<'a> {
             let n = size.min(left);
             left -= n;
             if n > 0 {
-                self.buf(ptr, n)?;
+                // SAFETY: `Memory` promises both, and the chain owns it.
+                unsafe { self.linear(ptr, n)? };
                 // INVARIANT: There was room for it and it was set.
                 self.readable += 1;
             }
@@ -130,7 +141,8 @@ impl<'a> SgBuilder<'a> {
             let n = size.min(left);
             left -= n;
             if n > 0 {
-                self.buf(ptr, n)?;
+                // SAFETY: `Memory` promises both, and the chain owns it.
+                unsafe { self.linear(ptr, n)? };
                 // INVARIANT: As above.
                 self.writable += 1;
             }

@@ -18,7 +18,7 @@ use crate::{
         reply::BadReply,
     },
     stat,
-    vfs::{dir::Emitter, file::File, inode::fields},
+    vfs::{dir::Emitter, file::File, inode::fields, page::zeroed_bytes},
     Fuse,
 };
 use kernel::{
@@ -213,7 +213,7 @@ pub(super) fn read(file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result<Opt
     if stream.version.load(Relaxed) != version || pos != start || off > size {
         (pos, off) = (0, 0);
     }
-    let mut room = KVec::from_elem(0u8, CHUNK.min(size as usize), GFP_KERNEL)?;
+    let mut room = zeroed_bytes(CHUNK.min(size as usize))?;
     while off < size {
         let len = room.len().min((size - off) as usize);
         let bytes = room.get_mut(..len).ok_or(EIO)?;

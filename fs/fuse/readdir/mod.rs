@@ -28,12 +28,12 @@ use crate::{
     vfs::{
         dir::{Emitter, Found, Slot},
         file::File,
+        page::zeroed_bytes,
     },
     Fuse,
 };
 use cache::Batch;
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     page::PAGE_SIZE,
     prelude::*,
     sync::atomic::{AtomicFlag, Relaxed},
@@ -207,9 +207,9 @@ fn ask<O: Operation<Reply = ()>>(
 ) -> Result<KVec<u8>> {
     let inode = file.inode();
     let size = size.min(conn.negotiated().max_read);
-    let (room, size) = match KVec::from_elem(0u8, size, GFP_KERNEL | __GFP_NOWARN) {
+    let (room, size) = match zeroed_bytes(size) {
         Ok(room) => (room, size),
-        Err(_) => (KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?, PAGE_SIZE),
+        Err(_) => (zeroed_bytes(PAGE_SIZE)?, PAGE_SIZE),
     };
     let arg = ReadIn {
         fh: file.data().handle(),

@@ -129,6 +129,8 @@ pub(crate) mod fields {
     pub(crate) const BTIME: u32 = bindings::STATX_BTIME;
     /// All that stat(2) knows.
     pub(crate) const BASIC: u32 = bindings::STATX_BASIC_STATS;
+    /// The time of the last change.
+    pub(crate) const CTIME: u32 = bindings::STATX_CTIME;
     /// What permissions depend on.
     pub(crate) const ACCESS: u32 = bindings::STATX_MODE | bindings::STATX_UID | bindings::STATX_GID;
     /// What changes when data is overwritten.
