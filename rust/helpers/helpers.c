@@ -11,3 +11,4 @@
 #include "spinlock.c"
 #include "xarray.c"
 #include "trace.c"
+#include "params.c"

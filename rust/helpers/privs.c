@@ -16,6 +16,11 @@ RUST_FUSE_HELPER(bool, capable_fsetid, void)
 	return capable(CAP_FSETID);
 }
 
+RUST_FUSE_HELPER(bool, capable_admin, void)
+{
+	return capable(CAP_SYS_ADMIN);
+}
+
 RUST_FUSE_HELPER(bool, keeps_sgid, struct mnt_idmap *idmap, struct inode *inode)
 {
 	return in_group_or_capable(idmap, inode, i_gid_into_vfsgid(idmap, inode));

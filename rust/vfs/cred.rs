@@ -36,6 +36,12 @@ impl Caller {
         unsafe { bindings::rust_fuse_capable_fsetid() }
     }
 
+    /// Whether the current task has the rights of an administrator (`CAP_SYS_ADMIN`).
+    pub(crate) fn is_admin() -> bool {
+        // SAFETY: Reads the current task.
+        unsafe { bindings::rust_fuse_capable_admin() }
+    }
+
     /// The file mode creation mask of the current task.
     pub(crate) fn umask() -> u32 {
         // SAFETY: Reads the current task.

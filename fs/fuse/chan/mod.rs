@@ -5,7 +5,8 @@
 //! A [`Request`] owns everything that its completion touches: buffers, pages, locked folios. It moves: from its sender
 //! into the [`Transport`], from there into the device, and at completion to its [`Waiter`], which hands it to the sender.
 //! No code of an operation runs at completion; replies are parsed by the sender in its own context, so a completion cannot
-//! wait for the server. What nobody waits for ([`call_background`]) is ended by the reaper, a work item.
+//! wait for the server. What nobody waits for ([`call_background`]) is limited in number ([`background`]) and ended by the
+//! reaper, a work item.
 //!
 //! A sender that is killed leaves ([`interrupt`] has what it tells the server before). Its request stays with the device
 //! until it is answered or the device is reset, and is then reaped: what the server did for it (a lookup reference, an open file) is undone.
@@ -13,14 +14,18 @@
 //! Locks: [`Waiter`] has a short one that is taken in interrupt context, and [`Pool`] one that is not; both inside no
 //! other.
 
+pub(crate) mod background;
+mod fifo;
 pub(crate) mod forget;
 mod interrupt;
+pub mod limits;
 pub(crate) mod op;
 mod pool;
 pub(crate) mod reap;
 mod request;
 mod waiter;
 
+pub(crate) use fifo::Fifo;
 pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
@@ -202,7 +207,7 @@ fn parse_answer<O: Operation>(
     }
 }
 
-/// Sends `op` with a payload and does not wait. `then` is called with the answer (and how many bytes of the payload came)
+/// Sends `op` with a payload, when its turn comes, and does not wait. `then` is called with the answer (and how many bytes of the payload came)
 /// and the payload, exactly once: by the reaper, or by this call when nothing could be sent.
 pub(crate) fn call_background<O, F>(
     t: &dyn Transport,
@@ -233,7 +238,7 @@ pub(crate) fn call_background<O, F>(
         _op: PhantomData,
     }));
     request.waiter().abandon();
-    t.submit(request);
+    t.pool().background().send(t, request);
 }
 
 /// Sends `op` on behalf of `owner`, which is told how it ends; with `wait`, before this returns, unless a fatal signal comes

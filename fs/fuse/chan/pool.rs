@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pool that requests come from and go back to, and the ids of a connection.
+//! The pool that requests come from and go back to, the ids of a connection, and how many requests nobody waits for.
 //!
 //! Locks: the pool's spinlock, in process context only and inside no other; requests are made and dropped outside of it.
 
-use super::{Failed, Request};
+use super::{background::Background, Failed, Request};
 use crate::{errno, proto::ids::Unique};
 use kernel::{
     new_spinlock,
@@ -23,6 +23,8 @@ const POOL: usize = 32;
 pub(crate) struct Pool {
     #[pin]
     free: SpinLock<KVec<KBox<Request>>>,
+    #[pin]
+    background: Background,
     unique: Atomic<u64>,
     session: Atomic<u32>,
     /// The server of this session has said that it does not know INTERRUPT.
@@ -34,6 +36,7 @@ impl Pool {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             free <- new_spinlock!(KVec::with_capacity(POOL, GFP_KERNEL)?, "fuse request pool"),
+            background <- Background::new(),
             unique: Atomic::new(0),
             session: Atomic::new(0),
             deaf: AtomicFlag::new(false),
@@ -58,8 +61,16 @@ impl Pool {
         }
         drop(request.take_payload());
         drop(request.take_target());
+        if request.take_background() {
+            self.background.ended();
+        }
         let refused = self.free.lock().push_within_capacity(request);
         drop(refused);
+    }
+
+    /// Requests that nobody waits for.
+    pub(crate) fn background(&self) -> &Background {
+        &self.background
     }
 
     /// The next id; bit 0 is for interrupts.

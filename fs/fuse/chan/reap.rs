@@ -37,6 +37,7 @@ pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
         }
     }
     t.pool().give(request);
+    t.pool().background().go_on(&**t);
 }
 
 fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests: what the device reads and writes, and reading its answers.
+//! Requests: what is sent, and reading the answers.
 //!
-//! A request has one owner at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
+//! How one gets to a device and back is in [`device`], to a server that is a process in [`process`]. A request has one owner
+//! at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
+
+mod device;
+mod process;
 
 use super::{Args, Ended, Operation, Owner, Pool, Waiter};
 use crate::{
-    chardev::{FromUser, ToUser},
     errno,
     proto::{
         dir::InterruptIn,
@@ -21,7 +24,6 @@ use crate::{
         pagecache::{Filled, ReadParts, WriteParts},
         user_pages::UserPages,
     },
-    virtio::{Chain, SgBuilder},
     Fuse,
 };
 use core::mem::size_of;
@@ -92,6 +94,8 @@ pub(crate) struct Request {
     ended: Option<KBox<dyn Ended>>,
     /// Whom an INTERRUPT is for.
     target: Option<Arc<Waiter>>,
+    /// Whether it counts among those that nobody waits for.
+    background: bool,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -118,6 +122,7 @@ impl Request {
                 owner: None,
                 ended: None,
                 target: None,
+                background: false,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -279,6 +284,16 @@ impl Request {
         self.owner.take()
     }
 
+    /// Counts it among those that nobody waits for.
+    pub(super) fn set_background(&mut self) {
+        self.background = true;
+    }
+
+    /// Counts it no more, and says whether it was.
+    pub(super) fn take_background(&mut self) -> bool {
+        core::mem::take(&mut self.background)
+    }
+
     /// The payload.
     pub(super) fn payload(&self) -> &Payload {
         &self.payload
@@ -371,144 +386,5 @@ impl Request {
         request.outcome = outcome;
         let waiter = request.waiter.clone();
         waiter.complete(request)
-    }
-}
-
-impl Request {
-    /// Length of the message in bytes.
-    pub(crate) fn message_len(&self) -> usize {
-        let payload = match self.flow {
-            Flow::ToServer(n) | Flow::Both(n, _) => n as usize,
-            _ => 0,
-        };
-        self.input_len + payload
-    }
-
-    /// Copies the message to a server that is a process.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`.
-    pub(crate) fn copy_message(&self, to: &mut ToUser<'_, '_>) -> Result {
-        to.bytes(self.buffers.input.get(..self.input_len).ok_or(EINVAL)?)?;
-        let (Flow::ToServer(len) | Flow::Both(len, _)) = self.flow else {
-            return Ok(());
-        };
-        let len = len as usize;
-        match &self.payload {
-            Payload::Pages(pages) | Payload::Exchange(pages, _) => {
-                pages.chunks(len).try_for_each(|chunk| to.bytes(chunk))
-            }
-            Payload::WriteBack(parts) => to.memory(parts, len),
-            Payload::Filled(parts) => to.memory(parts, len),
-            Payload::User(pages) => to.memory(pages, len),
-            _ => Err(EINVAL),
-        }
-    }
-
-    /// Takes an answer of `header.len` bytes, whose header was read already, from a server that is a process.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for an answer of a length that the operation does not have; its header is taken, so that the sender learns of
-    /// it. `EFAULT`.
-    pub(crate) fn take_answer(
-        &mut self,
-        header: &OutHeader,
-        from: &mut FromUser<'_, '_>,
-    ) -> Result {
-        let output = self.buffers.output.get_mut(..self.output_len);
-        let (head, fixed) = output
-            .and_then(|output| output.split_at_mut_checked(HEADER_LEN))
-            .ok_or(EINVAL)?;
-        head.copy_from_slice(header.as_bytes());
-        let len = header.len as usize;
-        if header.error != 0 {
-            return if len == HEADER_LEN {
-                Ok(())
-            } else {
-                Err(EINVAL)
-            };
-        }
-        let room = match self.flow {
-            Flow::FromServer(n) | Flow::Both(_, n) => n as usize,
-            _ => 0,
-        };
-        if len < self.output_min || len > self.output_len + room {
-            return Err(EINVAL);
-        }
-        let fixed_len = fixed.len().min(len - HEADER_LEN);
-        from.bytes(fixed.get_mut(..fixed_len).ok_or(EINVAL)?)?;
-        let len = len - HEADER_LEN - fixed_len;
-        match &mut self.payload {
-            Payload::Pages(pages) | Payload::Exchange(_, pages) => pages
-                .chunks_mut(len)
-                .try_for_each(|chunk| from.bytes(chunk)),
-            Payload::Bytes(bytes) => from.bytes(bytes.get_mut(..len).ok_or(EINVAL)?),
-            Payload::Fill(parts) => from.memory(parts, len),
-            Payload::User(pages) => from.memory(pages, len),
-            _ if len == 0 => Ok(()),
-            _ => Err(EINVAL),
-        }
-    }
-}
-
-impl Chain for Request {
-    fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result {
-        let Self {
-            buffers,
-            payload,
-            flow,
-            ..
-        } = self;
-        let Buffers { input, output } = &mut **buffers;
-        sg.readable(input.get(..self.input_len).ok_or(EINVAL)?)?;
-        let answer = match self.output_len {
-            0 => None,
-            n => Some(output.get_mut(..n).ok_or(EINVAL)?),
-        };
-        if let Flow::Both(to, from) = *flow {
-            let Payload::Exchange(sent, room) = payload else {
-                return Err(EINVAL);
-            };
-            sent.chunks(to as usize)
-                .try_for_each(|chunk| sg.readable(chunk))?;
-            if let Some(answer) = answer {
-                sg.writable(answer)?;
-            }
-            return room
-                .chunks_mut(from as usize)
-                .try_for_each(|chunk| sg.writable(chunk));
-        }
-        if let Flow::ToServer(len) = *flow {
-            let len = len as usize;
-            match payload {
-                Payload::Pages(pages) => {
-                    pages.chunks(len).try_for_each(|chunk| sg.readable(chunk))?
-                }
-                Payload::WriteBack(parts) => sg.readable_memory(parts, len)?,
-                Payload::Filled(parts) => sg.readable_memory(parts, len)?,
-                Payload::User(pages) => sg.readable_memory(pages, len)?,
-                _ => return Err(EINVAL),
-            }
-            return answer.map_or(Ok(()), |answer| sg.writable(answer));
-        }
-        if let Some(answer) = answer {
-            sg.writable(answer)?;
-        }
-        let Flow::FromServer(len) = *flow else {
-            return Ok(());
-        };
-        let len = len as usize;
-        match payload {
-            Payload::None => Ok(()),
-            Payload::Pages(pages) => pages
-                .chunks_mut(len)
-                .try_for_each(|chunk| sg.writable(chunk)),
-            Payload::Bytes(bytes) => sg.writable(bytes.get_mut(..len).ok_or(EINVAL)?),
-            Payload::Fill(parts) => sg.writable_memory(parts, len),
-            Payload::User(pages) => sg.writable_memory(pages, len),
-            Payload::WriteBack(_) | Payload::Filled(_) | Payload::Exchange(..) => Err(EINVAL),
-        }
     }
 }

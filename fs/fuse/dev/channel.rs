@@ -25,6 +25,7 @@ use crate::{
         reply::HEADER_LEN,
     },
     sync::{waitq::new_waitq, WaitQueue},
+    vfs::cred::Caller,
 };
 use core::mem::size_of;
 use kernel::{
@@ -317,6 +318,9 @@ impl Channel {
             .and_then(|entry| entry.request.take());
         drop(queue);
         let mut request = request.ok_or(ENOENT)?;
+        if request.opcode() == Opcode::INIT && !Caller::is_admin() {
+            this.pool.background().limit_server();
+        }
         let taken = request.take_answer(&header, from);
         let (ended, interrupt) = {
             let mut queue = this.queue.lock();

@@ -11,7 +11,7 @@
 
 use super::Registry;
 use crate::{
-    chan::{self, forget::ForgetList, reap, ForgetNode, Pool, Request, Transport},
+    chan::{self, forget::ForgetList, reap, Fifo, ForgetNode, Pool, Request, Transport},
     errno,
     proto::{ids::Unique, opcode::Opcode},
     sync::{irqlock::new_irqlock, IrqLock},
@@ -37,58 +37,13 @@ const MAX_PAGES: usize = 256;
 /// FORGET messages under way at once.
 const FORGETS: usize = 2;
 
-/// Requests that wait for room in a ring, first in, first out.
+/// Requests of one queue.
 #[derive(Default)]
 pub(crate) struct Pending {
-    /// In order.
-    front: Option<KBox<Request>>,
-    /// In reverse order.
-    back: Option<KBox<Request>>,
+    /// Those that wait for room in the ring.
+    line: Fifo,
+    /// How many are in the ring.
     in_flight: usize,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.front.is_none() && self.back.is_none()
-    }
-
-    fn push_back(&mut self, mut request: KBox<Request>) {
-        request.next = self.back.take();
-        self.back = Some(request);
-    }
-
-    fn push_front(&mut self, mut request: KBox<Request>) {
-        request.next = self.front.take();
-        self.front = Some(request);
-    }
-
-    /// Takes one out from wherever it waits.
-    fn remove(&mut self, unique: Unique) -> Option<KBox<Request>> {
-        let mut found = None;
-        let mut kept = Self::default();
-        while let Some(request) = self.pop_front() {
-            if request.unique() == unique {
-                found = Some(request);
-            } else {
-                kept.push_back(request);
-            }
-        }
-        (self.front, self.back) = (kept.front, kept.back);
-        found
-    }
-
-    fn pop_front(&mut self) -> Option<KBox<Request>> {
-        if self.front.is_none() {
-            let mut rest = self.back.take();
-            while let Some(mut request) = rest {
-                rest = request.next.take();
-                self.push_front(request);
-            }
-        }
-        let mut request = self.front.take()?;
-        self.front = request.next.take();
-        Some(request)
-    }
 }
 
 /// FORGETs that wait, and the requests that carry them.
@@ -200,7 +155,7 @@ impl Channel {
         });
         for queue in queues.iter() {
             loop {
-                let next = queue.lock().state().pop_front();
+                let next = queue.lock().state().line.pop_front();
                 match next {
                     Some(request) => self.finish(request, Err(errno::enotconn())),
                     None => break,
@@ -214,6 +169,8 @@ impl Channel {
             orphans = request.next.take();
             self.pool.give(request);
         }
+        // Those in line are refused, one after the other.
+        self.pool.background().go_on(self);
     }
 
     /// Answers that broke the protocol so far.
@@ -258,7 +215,7 @@ impl Channel {
     fn refill(&self, queue: &VirtQueue<Self>) -> bool {
         let mut ring = queue.lock();
         let mut added = false;
-        while let Some(request) = ring.state().pop_front() {
+        while let Some(request) = ring.state().line.pop_front() {
             match ring.add(request) {
                 Ok(()) => {
                     ring.state().in_flight += 1;
@@ -266,7 +223,7 @@ impl Channel {
                 }
                 Err((request, e)) => {
                     if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
-                        ring.state().push_front(request);
+                        ring.state().line.push_front(request);
                         break;
                     }
                     self.finish(request, Err(submit_error(e)));
@@ -358,7 +315,7 @@ impl Handler for Channel {
         });
         let state = ring.state();
         state.in_flight -= count;
-        let more = !state.is_empty();
+        let more = !state.line.is_empty();
         drop(ring);
         if more && this.refill(queue) {
             queue.notify();
@@ -383,8 +340,8 @@ impl Transport for Channel {
             self.refuse(request, errno::enotconn());
             return;
         }
-        if !ring.state().is_empty() {
-            ring.state().push_back(request);
+        if !ring.state().line.is_empty() {
+            ring.state().line.push_back(request);
             return;
         }
         match ring.add(request) {
@@ -398,7 +355,7 @@ impl Transport for Channel {
             }
             Err((request, e)) => {
                 if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
-                    ring.state().push_back(request);
+                    ring.state().line.push_back(request);
                 } else {
                     drop(ring);
                     self.refuse(request, submit_error(e));
@@ -412,7 +369,7 @@ impl Transport for Channel {
         queues
             .iter()
             .skip(1)
-            .find_map(|queue| queue.lock().state().remove(unique))
+            .find_map(|queue| queue.lock().state().line.remove(unique))
     }
 
     fn interrupt(&self, request: KBox<Request>) {

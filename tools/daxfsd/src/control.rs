@@ -34,6 +34,7 @@ cache never|auto|always      how much the client may cache; best between mounts,
 enable none|FLAG,...         INIT flags to offer beyond the usual from the next mount on
 disable none|FLAG,...        INIT flags to hold back from the next mount on
 fopen none|FLAG,...          more flags for regular files that are opened from now on
+background MAX CONGESTION    what INIT says of requests without anybody waiting, from the next mount on
 defaults                     all of this as on the command line
 help                         this
 ";
@@ -179,6 +180,11 @@ impl Control {
                             Ok::<_, String>(all | flag.ok_or(format!("no flag {name:?}"))?)
                         })?;
                 self.server.configure(|config| config.fopen = fopen);
+            }
+            ["background", max, congestion] => {
+                let number = |s: &str| s.parse::<u16>().map_err(|e| format!("{s:?}: {e}"));
+                let limits = (number(max)?, number(congestion)?);
+                self.server.configure(|config| config.background = limits);
             }
             ["defaults"] => self.server.configure_defaults(),
             ["help"] => out.push_str(HELP),

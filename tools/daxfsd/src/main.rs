@@ -136,6 +136,7 @@ fn serve(args: &Args) -> Result<()> {
         disable: args.disable.iter().fold(0, |a, f| a | f),
         fopen: 0,
         map_alignment: args.map_alignment,
+        background: (64, 48),
     };
     let server = fs::Server::new(
         &args.shared_dir,

@@ -78,8 +78,7 @@ impl Server {
         if agreed & INIT_EXT != 0 {
             out.flags2 = (agreed >> 32) as u32;
         }
-        out.max_background = 64;
-        out.congestion_threshold = 48;
+        (out.max_background, out.congestion_threshold) = self.config().background;
         out.max_write = MAX_IO;
         out.time_gran = 1;
         out.max_pages = (MAX_IO / 4096) as u16;

@@ -69,6 +69,8 @@ pub struct Config {
     pub fopen: u32,
     /// log2 of the alignment of DAX mappings.
     pub map_alignment: u16,
+    /// Requests that the client may send without waiting, and with how many it is to hold back.
+    pub background: (u16, u16),
 }
 
 /// A request, parsed as far as it is the same for all operations.

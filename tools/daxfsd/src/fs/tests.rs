@@ -37,6 +37,7 @@ impl Rig {
             disable: 0,
             fopen: 0,
             map_alignment: 12,
+            background: (64, 48),
         };
         let share = dir.path().join("share");
         let rule = "*.dax".parse().unwrap();

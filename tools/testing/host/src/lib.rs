@@ -31,3 +31,10 @@ pub mod dax {
     pub mod policy;
     pub mod ranges;
 }
+
+#[path = "../../../../fs/fuse/chan"]
+pub mod chan {
+    //! The pure parts of requests.
+
+    pub mod limits;
+}
