@@ -13,6 +13,7 @@ use crate::{
     access,
     conn::Conn,
     inode::{wants_dax, Inode},
+    local,
     ops::attr::Setattr,
     proto::{
         attr::{Attr, AttrOut, SetattrIn},
@@ -25,7 +26,7 @@ use crate::{
         inode::{fields, Attributes, Change, Kill, Mask, Operations as _, Verdict},
         time::Moment,
     },
-    Fuse,
+    writeback, Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
@@ -63,6 +64,7 @@ pub(crate) fn to_vfs(attr: &Attr) -> Attributes {
             (attr.mtime as i64, attr.mtimensec),
             (attr.ctime as i64, attr.ctimensec),
         ],
+        keeps_times: false,
     }
 }
 
@@ -91,7 +93,8 @@ pub(crate) fn take(
         return;
     }
     // What was changed here since then they do not know: they are better than what there was, and asked for again.
-    let knows_size = state.sized <= version && !state.resizing;
+    let kept = state.local.is_ours();
+    let knows_size = state.sized <= version && !state.resizing && !kept;
     let ours = conn.next_attr_version();
     state.attr_version = ours;
     if knows_size && state.changed <= version {
@@ -99,7 +102,10 @@ pub(crate) fn take(
     }
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
-    inode.set_attributes(&to_vfs(attr));
+    inode.set_attributes(&Attributes {
+        keeps_times: kept || (state.changed > version && local::caches_writes(inode)),
+        ..to_vfs(attr)
+    });
     if conn.has(InitFlags::POSIX_ACL) {
         inode.forget_acls();
     }
@@ -117,7 +123,7 @@ pub(crate) fn take(
         if shrinks {
             shrink(inode, size, ours);
         }
-    } else if size != old_size || inode.mtime() != old_mtime {
+    } else if !kept && (size != old_size || inode.mtime() != old_mtime) {
         if shrinks {
             inode.invalidate_lock().truncate_pages(size);
         }
@@ -154,7 +160,7 @@ fn shrink(inode: &Inode, size: u64, version: u64) {
 ///
 /// `ERESTARTSYS` when a page behind the new end is pinned: with `wait` when a signal arrives meanwhile, else at once. Nothing
 /// has changed then.
-fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
+pub(crate) fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
     let shrinks = size < inode.size();
     {
         let mut faults = inode.invalidate_lock();
@@ -192,6 +198,15 @@ pub(crate) fn changed(inode: &Inode, which: u32) {
     state.stale |= which;
 }
 
+/// Says that size and other attributes ([`fields`]) must be asked for again: answers that are under way may be from before or
+/// after.
+pub(crate) fn size_changed(inode: &Inode, which: u32) {
+    let mut state = inode.data().state.lock();
+    state.sized = inode.sb().data().next_attr_version();
+    state.changed = state.sized;
+    state.stale |= which;
+}
+
 /// Pages of the file were written back.
 pub(crate) fn written_back(inode: &Inode) {
     changed(inode, fields::DATA);
@@ -201,7 +216,8 @@ pub(crate) fn written_back(inode: &Inode) {
 pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
     let mut state = inode.data().state.lock();
     let current = state.attr_version.max(state.sized) <= version && !state.resizing;
-    if current && size < inode.size() {
+    // Else it is a hole that the server does not know of.
+    if current && !state.local.is_ours() && size < inode.size() {
         state.sized = inode.sb().data().next_attr_version();
         inode.set_size(size);
     }
@@ -304,7 +320,10 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
         state.valid_until = Moment::PAST;
     }
     state.attr_version = inode.sb().data().next_attr_version();
-    inode.set_attributes(&to_vfs(&out.attr));
+    inode.set_attributes(&Attributes {
+        keeps_times: state.local.is_ours(),
+        ..to_vfs(&out.attr)
+    });
     if inode.sb().data().has(InitFlags::POSIX_ACL) {
         // A change of the mode changes them.
         inode.forget_acls();
@@ -332,7 +351,7 @@ fn resize(inode: &Inode, arg: SetattrIn) -> Result {
             take_setattr(inode, &out, version)?;
             set_end(inode, out.attr.size, true)?;
             drop(closed);
-            if !inode.is_dax() {
+            if !inode.is_dax() && !inode.has_dirty_pages() {
                 inode.invalidate_all_pages();
             }
             Ok(())
@@ -369,6 +388,10 @@ impl crate::vfs::inode::Operations for Fuse {
     fn setattr(inode: &Inode, change: &Change<'_, Self>) -> Result {
         let mut arg = setattr_in(change);
         let conn: &Conn = inode.sb().data();
+        if change.of_open() && conn.has(InitFlags::ATOMIC_O_TRUNC) {
+            // OPEN has done it. What is left are bits that the server does not clear itself.
+            arg.valid = SetattrValid::empty();
+        }
         if let Some(kill) = change.kills() {
             arg.valid.remove(SetattrValid::MODE);
             if !conn.kills_privs() {
@@ -378,14 +401,44 @@ impl crate::vfs::inode::Operations for Fuse {
         }
         let owner = change.uid().is_some() || change.gid().is_some();
         if owner && inode.mode() & S_IFMT != S_IFDIR && conn.has(InitFlags::HANDLE_KILLPRIV_V2)
-            || change.size().is_some() && conn.tells_to_kill()
+            || arg.valid.contains(SetattrValid::SIZE) && conn.tells_to_kill()
         {
             arg.valid |= SetattrValid::KILL_SUIDGID;
         }
         if arg.valid.difference(SetattrValid::FH).is_empty() {
             return Ok(());
         }
-        if change.size().is_some() {
+        if !arg.valid.contains(SetattrValid::SIZE) && local::is_ours(inode) {
+            // Written back later it would set times, or clear bits, after this.
+            writeback::sync(inode, 0, u64::MAX)?;
+        }
+        let told = local::add_times(inode, &mut arg, change.now());
+        Self::send(inode, arg)?;
+        if let Some(told) = told {
+            local::times_told(inode, told);
+            local::settle(inode);
+        }
+        Ok(())
+    }
+
+    fn block_bits(inode: &Inode) -> u32 {
+        inode.data().state.lock().block_bits
+    }
+
+    fn btime(inode: &Inode) -> Option<(i64, u32)> {
+        inode.data().state.lock().btime
+    }
+
+    fn times_change(inode: &Inode) {
+        local::times_change(inode);
+    }
+}
+
+impl Fuse {
+    /// Has the server make a change, and takes over what it says then.
+    fn send(inode: &Inode, mut arg: SetattrIn) -> Result {
+        let conn: &Conn = inode.sb().data();
+        if arg.valid.contains(SetattrValid::SIZE) {
             arg.valid |= SetattrValid::LOCKOWNER;
             arg.lock_owner = inode.sb().data().current_owner();
             inode.data().state.lock().resizing = true;
@@ -400,13 +453,5 @@ impl crate::vfs::inode::Operations for Fuse {
         let version = conn.attr_version();
         let out = conn.call(inode.sb(), &op)?;
         take_setattr(inode, &out, version)
-    }
-
-    fn block_bits(inode: &Inode) -> u32 {
-        inode.data().state.lock().block_bits
-    }
-
-    fn btime(inode: &Inode) -> Option<(i64, u32)> {
-        inode.data().state.lock().btime
     }
 }

@@ -2,7 +2,7 @@
 
 //! The page cache and the server: READ into folios, and WRITE of those that are dirty.
 //!
-//! What somebody waits for is read by who waits; what is read ahead or written back is ended by the reaper. A request owns
+//! What somebody waits for is read and ended by who waits; what is read ahead or written back is ended by the reaper. A request owns
 //! the folios until it is answered. Nothing else is locked.
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     vfs::{
         cred::Caller,
         file::File,
+        page::Pages,
         pagecache::{Limit, Operations, ReadParts, WriteParts},
     },
     writeback::{Run, WriteBack},
@@ -39,6 +40,12 @@ fn limit(bytes: usize) -> Limit {
         bytes,
         parts: (bytes / PAGE_SIZE).max(1),
     }
+}
+
+/// Whether the server has enough to do that nobody waits for.
+fn congested(inode: &Inode) -> bool {
+    let background = inode.sb().data().transport().pool().background();
+    background.is_congested()
 }
 
 /// The handle of a file, for what goes on without it.
@@ -76,6 +83,23 @@ impl Operations for Fuse {
         };
         filled(parts, got, version);
         Ok(())
+    }
+
+    fn read_part(inode: &Inode, file: &File<Self>, pos: u64, len: usize) -> Result<(Pages, usize)> {
+        let (fh, flags) = reader(Some(file));
+        let room = Payload::Pages(Pages::new(len)?);
+        match fetch(inode, fh, flags, pos, len, room)? {
+            (Payload::Pages(pages), got) => Ok((pages, got)),
+            _ => Err(EIO),
+        }
+    }
+
+    fn is_advice(file: &File<Self>) -> bool {
+        file.data().is_advised()
+    }
+
+    fn may_read_ahead(inode: &Inode) -> bool {
+        !congested(inode)
     }
 
     fn read_ahead(inode: &Inode, file: Option<&File<Self>>, parts: ReadParts<Self>) {
@@ -121,6 +145,9 @@ impl Operations for Fuse {
     }
 
     fn begin_write_back(inode: &Inode, wait: bool) -> Option<Run<'_>> {
+        if !wait && congested(inode) {
+            return None;
+        }
         WriteBack::run(inode, wait)
     }
 

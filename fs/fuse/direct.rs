@@ -12,6 +12,7 @@ use crate::{
     conn::Conn,
     file::fetch,
     inode::Inode,
+    local,
     ops::file::{Read, Write},
     proto::{
         file::{ReadIn, WriteIn},
@@ -425,6 +426,9 @@ fn write_locked(io: &mut iter::Write<'_, Fuse>, exclusive: bool) -> Result<usize
     }
     if exclusive {
         io.remove_privs()?;
+        if local::is_ours(inode) {
+            io.update_time()?;
+        }
     }
     let (pos, end) = (io.pos(), io.pos().saturating_add(n as u64));
     writeback::sync(inode, pos, end)?;

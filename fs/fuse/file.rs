@@ -3,7 +3,8 @@
 //! Regular files: opening and closing, and which way their data goes.
 //!
 //! By [`dax`] where a file has it; past every cache ([`direct`]) for who opened it with O_DIRECT and for files that the
-//! server wants direct; else through the page cache: reads and mappings by [`crate::cache`], writes by [`through`]. Locks:
+//! server wants direct; else through the page cache: reads and mappings by [`crate::cache`], writes by [`through`] or, with
+//! WRITEBACK_CACHE, by [`writeback`]. Locks:
 //! the inode lock for writing around a write; nothing around a read.
 
 use crate::{
@@ -15,14 +16,14 @@ use crate::{
     direct, errno,
     handle::FileData,
     inode::Inode,
-    lock,
+    local, lock,
     ops::file::{Flush, Fsync, Open, Read, Release},
     proto::{
         file::{FlushIn, OpenIn, ReadIn, ReleaseIn},
-        flags::{FopenFlags, InitFlags, ReadFlags, ReleaseFlags},
+        flags::{FopenFlags, InitFlags, OpenInFlags, ReadFlags, ReleaseFlags},
         ids::{Fh, LockOwner, NodeId},
     },
-    space, stat, through,
+    space, stat, through, truncate,
     vfs::{
         file::{File, Mmap, Opening, Owner},
         iter,
@@ -33,7 +34,8 @@ use crate::{
 use kernel::prelude::*;
 
 /// `O_*` flags that are the client's own business.
-const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | 0o1000;
+const O_CLIENT: u32 = 0o100 | 0o200 | 0o400 | O_TRUNC;
+const O_TRUNC: u32 = 0o1000;
 
 /// Reads `len` bytes at `pos` into pages or folios; returns them and how many bytes came.
 pub(crate) fn fetch(
@@ -76,15 +78,25 @@ impl crate::vfs::file::Operations for Fuse {
     fn open(inode: &Inode, opening: &Opening<'_>) -> Result<KBox<FileData>> {
         let conn = inode.sb().data();
         let mut data = FileData::new()?;
+        let truncates = truncate::with_open(inode, opening);
         if !conn.missing.open.get() {
-            let op = Open::<false> {
+            let mut op = Open::<false> {
                 nodeid: NodeId::new(inode.key()),
                 arg: OpenIn {
                     flags: opening.flags() & !O_CLIENT,
                     ..Default::default()
                 },
             };
-            match conn.call(inode.sb(), &op) {
+            let sent = if truncates {
+                op.arg.flags = opening.flags() & !(O_CLIENT & !O_TRUNC);
+                if conn.tells_to_kill() {
+                    op.arg.open_flags |= OpenInFlags::KILL_SUIDGID;
+                }
+                truncate::around(inode, || conn.try_call(inode.sb(), &op))
+            } else {
+                conn.call(inode.sb(), &op)
+            };
+            match sent {
                 Ok(out) => data.opened(&out),
                 Err(e) if e == errno::enosys() => conn.missing.open.set(),
                 Err(e) => return Err(e),
@@ -92,7 +104,7 @@ impl crate::vfs::file::Operations for Fuse {
         }
         // DAX mappings are the host's own pages: there is nothing that could be stale.
         let keep = FopenFlags::KEEP_CACHE | FopenFlags::DIRECT_IO;
-        if !inode.is_dax() && !data.flags().intersects(keep) && data.fh().is_some() {
+        if !truncates && !inode.is_dax() && !data.flags().intersects(keep) && data.fh().is_some() {
             // Pages that are being written back are waited for where no signal helps; so here first.
             if let Err(e) = inode.data().writeback.wait() {
                 Self::release(inode, opening.flags(), data);
@@ -128,11 +140,16 @@ impl crate::vfs::file::Operations for Fuse {
     fn flush(file: &File<Self>, owner: Owner) -> Result {
         let inode = file.inode();
         let conn: &Conn = inode.sb().data();
-        if file.data().flags().contains(FopenFlags::NOFLUSH) {
+        let cached = local::caches_writes(inode);
+        if file.data().flags().contains(FopenFlags::NOFLUSH) && !cached {
             return lock::closed(file, owner);
         }
         writeback::sync(inode, 0, u64::MAX)?;
         inode.take_write_error()?;
+        if cached {
+            local::tell_times(inode)?;
+            local::settle(inode);
+        }
         if conn.missing.flush.get() {
             return lock::closed(file, owner);
         }
@@ -157,7 +174,13 @@ impl crate::vfs::file::Operations for Fuse {
         }
         let (file, inode) = (io.file(), io.file().inode());
         if is_direct(file, io.direct()) {
-            writeback::sync(inode, io.pos(), io.pos().saturating_add(io.len() as u64))?;
+            let end = if local::is_ours(inode) {
+                // What the server takes for the end may be a hole.
+                u64::MAX
+            } else {
+                io.pos().saturating_add(io.len() as u64)
+            };
+            writeback::sync(inode, io.pos(), end)?;
             return direct::read_call(io);
         }
         // The file may have grown meanwhile.
@@ -176,11 +199,11 @@ impl crate::vfs::file::Operations for Fuse {
     }
 
     fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {
-        if io.append() {
-            // Where the end is, is for the server to say.
-            stat::refresh_size(io.file(), true)?;
-        }
         let inode = io.file().inode();
+        if io.append() || local::caches_writes(inode) {
+            // Where the end is, is for the server to say.
+            stat::refresh_size(io.file(), io.append())?;
+        }
         if inode.is_dax() {
             if let Some(n) = dax::io::overwrite(io)? {
                 return io.sync(n);
@@ -206,7 +229,12 @@ impl crate::vfs::file::Operations for Fuse {
         } else if inode.is_dax() {
             // Size and data change together at the server.
             direct::write(io, usize::MAX)
+        } else if local::caches_writes(inode) && !kills {
+            writeback::write(io)
         } else {
+            if local::is_ours(inode) {
+                io.update_time()?;
+            }
             through::write(io)
         };
         drop(lock);
@@ -238,7 +266,12 @@ impl crate::vfs::file::Operations for Fuse {
 
     fn unmapped(file: &File<Self>) {
         // There may be no open file later to write through. Who is killed does not wait.
-        let _ = writeback::sync(file.inode(), 0, u64::MAX);
+        let inode = file.inode();
+        let _ = writeback::sync(inode, 0, u64::MAX);
+        if local::caches_writes(inode) {
+            let _ = local::tell_times(inode);
+            local::settle(inode);
+        }
     }
 
     fn fsync(file: &File<Self>, start: u64, end: u64, datasync: bool) -> Result {
@@ -249,6 +282,10 @@ impl crate::vfs::file::Operations for Fuse {
             file.take_write_error()?;
         }
         written?;
+        if !datasync && local::caches_writes(inode) {
+            local::tell_times(inode)?;
+            local::settle(inode);
+        }
         let conn = inode.sb().data();
         if conn.missing.fsync.get() {
             return Ok(());
@@ -280,5 +317,9 @@ impl crate::vfs::file::Operations for Fuse {
 
     fn fresh_size(file: &File<Self>) -> Result {
         stat::refresh_size(file, false)
+    }
+
+    fn advised(file: &File<Self>, begins: bool) {
+        file.data().advised(begins);
     }
 }

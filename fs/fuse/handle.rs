@@ -14,7 +14,7 @@ use crate::{
         ids::{Fh, NodeId},
     },
     readdir,
-    vfs::cred::Caller,
+    vfs::{cred::Caller, file::Positions},
 };
 use kernel::{
     prelude::*,
@@ -67,6 +67,8 @@ pub(crate) struct FileData {
     pub(crate) ofd: SetOnce<u64>,
     /// Where a reader of a directory is in what is kept of it.
     pub(crate) stream: readdir::cache::Stream,
+    /// How many have data read that will be needed, and do not wait for it.
+    advising: Atomic<u32>,
 }
 
 impl FileData {
@@ -80,6 +82,7 @@ impl FileData {
                 flock: SetOnce::new(),
                 ofd: SetOnce::new(),
                 stream: readdir::cache::Stream::default(),
+                advising: Atomic::new(0),
             },
             GFP_KERNEL,
         )?)
@@ -89,6 +92,17 @@ impl FileData {
     pub(crate) fn opened(&mut self, out: &OpenOut) {
         self.fh = Some(out.fh);
         self.flags = out.open_flags;
+    }
+
+    /// Somebody begins, or ends, to have data read that will be needed.
+    pub(crate) fn advised(&self, begins: bool) {
+        self.advising
+            .fetch_add(if begins { 1 } else { u32::MAX }, Relaxed);
+    }
+
+    /// Whether somebody has data read that will be needed.
+    pub(crate) fn is_advised(&self) -> bool {
+        self.advising.load(Relaxed) > 0
     }
 
     /// The handle that has to be released.
@@ -114,6 +128,17 @@ impl FileData {
     /// Whether what was kept by others may be used.
     pub(crate) fn keeps_cache(&self) -> bool {
         self.flags.contains(FopenFlags::KEEP_CACHE)
+    }
+
+    /// What the server says of positions.
+    pub(crate) fn positions(&self) -> Positions {
+        if self.flags.contains(FopenFlags::STREAM) {
+            Positions::None
+        } else if self.flags.contains(FopenFlags::NONSEEKABLE) {
+            Positions::Sequential
+        } else {
+            Positions::Any
+        }
     }
 
     /// How the server wants the file to be treated.

@@ -9,6 +9,7 @@ use crate::{
     chan::{ForgetNode, Lookup},
     conn::{Conn, DaxMode, Flag},
     dax,
+    local::{self, Local},
     proto::{
         attr::{Attr, EntryOut},
         flags::{AttrFlags, InitFlags},
@@ -77,6 +78,8 @@ pub(crate) struct State {
     pub(crate) no_caps_until: Moment,
     /// A change of the size is on its way to the server: what it says of the size meanwhile is not to be believed.
     pub(crate) resizing: bool,
+    /// What the client knows better.
+    pub(crate) local: Local,
 }
 
 impl State {
@@ -93,7 +96,13 @@ impl State {
     }
 
     /// Whether the attributes `wanted` are believed.
-    pub(crate) fn is_fresh(&self, wanted: u32) -> bool {
+    pub(crate) fn is_fresh(&self, mut wanted: u32) -> bool {
+        if self.local.is_ours() {
+            wanted &= !fields::WRITTEN;
+        }
+        if wanted == 0 {
+            return true;
+        }
         self.stale & wanted == 0 && !self.valid_until.passed()
     }
 }
@@ -116,6 +125,7 @@ impl InodeData {
                 ttl: (0, 0),
                 no_caps_until: Moment::PAST,
                 resizing: false,
+                local: Local::default(),
             }, "fuse inode"),
             advice: readdir::Advice::default(),
             posix_locked: Flag::default(),
@@ -264,6 +274,9 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
                 limits.max_read.min(limits.max_write),
             );
             new.set_file();
+            if local::caches_writes(new) {
+                new.keep_times();
+            }
         }
         S_IFDIR => new.set_dir(),
         S_IFLNK => new.set_link(),

@@ -7,13 +7,13 @@
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
-//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`sync`],
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`params`], [`sync`],
 //!    [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
 //!    [`names`], [`extensions`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
 //!    reads and writes),
-//!    [`handle`], [`writeback`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
+//!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
 //!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
@@ -33,6 +33,8 @@ mod chardev;
 mod dax_core;
 #[path = "../../rust/errno.rs"]
 mod errno;
+#[path = "../../rust/params.rs"]
+mod params;
 #[path = "../../drivers/virtio/shm.rs"]
 mod shm;
 #[path = "../../rust/sync/mod.rs"]
@@ -53,7 +55,7 @@ mod attr;
 #[deny(unsafe_code)]
 mod cache;
 #[deny(unsafe_code)]
-mod chan;
+pub mod chan;
 #[deny(unsafe_code)]
 mod conn;
 #[deny(unsafe_code)]
@@ -77,6 +79,8 @@ mod inode;
 #[deny(unsafe_code)]
 mod ioctl;
 #[deny(unsafe_code)]
+mod local;
+#[deny(unsafe_code)]
 mod lock;
 #[deny(unsafe_code)]
 mod names;
@@ -94,6 +98,8 @@ mod stat;
 mod super_block;
 #[deny(unsafe_code)]
 mod through;
+#[deny(unsafe_code)]
+mod truncate;
 #[deny(unsafe_code)]
 mod virtiofs;
 #[deny(unsafe_code)]

@@ -137,7 +137,8 @@ pub(crate) fn copy(
     if conn.missing.copy_file_range.get() {
         return Ok(None);
     }
-    writeback::sync(from.inode(), from_pos, from_pos.saturating_add(len as u64))?;
+    // To the end: what the server takes for the end may be a hole.
+    writeback::sync(from.inode(), from_pos, u64::MAX)?;
     let _lock = inode.lock_killable()?;
     to.modified()?;
     attr::drop_privs(to)?;

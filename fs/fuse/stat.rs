@@ -10,6 +10,7 @@ use crate::{
     conn::Conn,
     errno,
     inode::Inode,
+    local,
     ops::attr::{Getattr, Statx},
     proto::{
         attr::{Attr, GetattrIn, Statx as Stat, StatxIn},
@@ -157,5 +158,8 @@ pub(crate) fn refresh(
 
 /// Makes sure that the size of an open file is fresh.
 pub(crate) fn refresh_size(file: &File<Fuse>, force: bool) -> Result {
+    if force && local::is_ours(file.inode()) {
+        return Ok(());
+    }
     refresh(file.inode(), Some(file), fields::SIZE, force, true).map(drop)
 }

@@ -11,6 +11,7 @@ use crate::{
     dev, dir, errno,
     handle::FileData,
     inode::{self, Inode, InodeData},
+    local,
     ops::{
         attr::Statfs,
         mount::{Destroy, Syncfs},
@@ -19,6 +20,7 @@ use crate::{
     vfs::{
         cred::Caller,
         dentry::{Cached, Confirm},
+        file::Positions,
         super_block::{OptionWriter, StatFs, XattrHandlers},
         FileSystem, Mounted, SuperBlock,
     },
@@ -141,6 +143,23 @@ impl FileSystem for Fuse {
         confirm: Confirm,
     ) -> Result<bool> {
         dir::revalidate(dir, name, dentry, confirm)
+    }
+
+    fn positions(file: &FileData) -> Positions {
+        file.positions()
+    }
+
+    fn has_news(inode: &Inode) -> bool {
+        local::has_news(inode)
+    }
+
+    fn write_inode(inode: &Inode) -> Result {
+        if !local::caches_writes(inode) {
+            return Ok(());
+        }
+        let told = local::tell_times(inode);
+        local::settle(inode);
+        told
     }
 
     fn evict(inode: &Inode, unmounting: bool) {

@@ -9,12 +9,16 @@
 //! Locks: an inode's spinlock "fuse writeback", inside no other; nothing waits in it and nothing is dropped in it.
 
 use crate::{
+    cache,
     handle::Handle,
     inode::Inode,
+    local,
     sync::{
         waitq::{dying, new_waitq},
         WaitQueue,
     },
+    vfs::iter,
+    Fuse,
 };
 use kernel::{
     new_spinlock,
@@ -245,6 +249,17 @@ impl WriteBack {
             drop(handle);
         }
     }
+}
+
+/// Writes into the page cache, to be written back later. The inode lock is held for writing.
+pub(crate) fn write(io: &mut iter::Write<'_, Fuse>) -> Result<usize> {
+    let (file, inode) = (io.file(), io.file().inode());
+    inode.data().writeback.link(&cache::share(file)?)?;
+    let writer = local::Writer::begin(inode);
+    io.update_time()?;
+    let done = io.page_cache();
+    drop(writer);
+    done
 }
 
 /// Writes back what is dirty in `[start, end]`, and waits. Errors of writing are kept by the page cache.

@@ -5,6 +5,7 @@
 #include <linux/dcache.h>
 #include <linux/fileattr.h>
 #include <linux/exportfs.h>
+#include <linux/fadvise.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
@@ -57,6 +58,7 @@ static const unsigned int RUST_FUSE_LOOKUP_REVAL = LOOKUP_REVAL;
 static const unsigned int RUST_FUSE_LOOKUP_RENAME_TARGET = LOOKUP_RENAME_TARGET;
 static const int RUST_FUSE_IOCB_DIRECT = (int)(unsigned long)IOCB_DIRECT;
 static const int RUST_FUSE_IOCB_APPEND = (int)(unsigned long)IOCB_APPEND;
+static const int RUST_FUSE_FADV_WILLNEED = POSIX_FADV_WILLNEED;
 static const unsigned int RUST_FUSE_FL_SLEEP = FL_SLEEP;
 static const unsigned int RUST_FUSE_FL_OFDLCK = FL_OFDLCK;
 static const unsigned int RUST_FUSE_F_CANCELLK = F_CANCELLK;

@@ -42,9 +42,13 @@ RUST_FUSE_HELPER(void, i_gid_write, struct inode *inode, gid_t gid)
 	i_gid_write(inode, gid);
 }
 
-RUST_FUSE_HELPER(void, inode_set_times, struct inode *inode, s64 asec, u32 ansec, s64 msec, u32 mnsec, s64 csec, u32 cnsec)
+RUST_FUSE_HELPER(void, inode_set_atime, struct inode *inode, s64 sec, u32 nsec)
 {
-	inode_set_atime(inode, asec, ansec);
+	inode_set_atime(inode, sec, nsec);
+}
+
+RUST_FUSE_HELPER(void, inode_set_times, struct inode *inode, s64 msec, u32 mnsec, s64 csec, u32 cnsec)
+{
 	inode_set_mtime(inode, msec, mnsec);
 	inode_set_ctime(inode, csec, cnsec);
 }
@@ -55,6 +59,12 @@ RUST_FUSE_HELPER(void, inode_mtime, const struct inode *inode, s64 *sec, u32 *ns
 	*nsec = inode_get_mtime_nsec(inode);
 }
 
+RUST_FUSE_HELPER(void, inode_ctime, const struct inode *inode, s64 *sec, u32 *nsec)
+{
+	*sec = inode_get_ctime_sec(inode);
+	*nsec = inode_get_ctime_nsec(inode);
+}
+
 RUST_FUSE_HELPER(dev_t, new_decode_dev, u32 dev)
 {
 	return new_decode_dev(dev);
@@ -63,6 +73,11 @@ RUST_FUSE_HELPER(dev_t, new_decode_dev, u32 dev)
 RUST_FUSE_HELPER(u32, new_encode_dev, dev_t dev)
 {
 	return new_encode_dev(dev);
+}
+
+RUST_FUSE_HELPER(bool, inode_unhashed, struct inode *inode)
+{
+	return inode_unhashed(inode);
 }
 
 RUST_FUSE_HELPER(void, ihold, struct inode *inode)

@@ -11,6 +11,7 @@ use super::{
     cred::{Kgid, Kuid},
     dentry::{Cached, Confirm},
     file::AnyFile,
+    file::Positions,
     inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers,
 };
 use crate::bindings;
@@ -139,6 +140,16 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
         dentry: &Cached<Self>,
         confirm: Confirm,
     ) -> Result<bool>;
+
+    /// What positions mean in an open file or directory.
+    fn positions(file: &Self::File) -> Positions;
+
+    /// Whether an inode without users holds what the server has not been told, so that it must not leave memory yet. Runs
+    /// under the inode's spinlock.
+    fn has_news(inode: &Inode<Self>) -> bool;
+
+    /// Tells the server of what changed of an inode but its data, and waits.
+    fn write_inode(inode: &Inode<Self>) -> Result;
 
     /// Runs when an inode leaves memory, after its pages and layouts are gone.
     fn evict(inode: &Inode<Self>, unmounting: bool);

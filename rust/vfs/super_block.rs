@@ -100,6 +100,19 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
+    /// Says that what is written back goes to somebody who may take as long as he likes: little is dirty at a time, and a
+    /// sync(2) of everything does not wait for it.
+    pub(crate) fn limit_dirty(&self) {
+        // SAFETY: Only called while the super block is filled; it has a bdi of its own, see `fill`.
+        unsafe {
+            let sb = self.0.get();
+            (*sb).s_iflags |= bindings::SB_I_NO_DATA_INTEGRITY as usize;
+            (*(*sb).s_bdi).capabilities |= bindings::BDI_CAP_STRICTLIMIT;
+            // One per cent is within bounds.
+            let _ = bindings::bdi_set_max_ratio((*sb).s_bdi, 1);
+        }
+    }
+
     /// Finds an inode in memory by its node id.
     pub(crate) fn find_inode(&self, ino: u64) -> Option<inode::Ref<T>> {
         inode::find(self, ino)
@@ -252,7 +265,8 @@ impl<T: FileSystem> Ops<T> {
     const TABLE: &'static bindings::super_operations = &bindings::super_operations {
         alloc_inode: Some(Self::alloc_inode),
         free_inode: Some(inode::free::<T>),
-        drop_inode: Some(bindings::inode_just_drop),
+        drop_inode: Some(Self::drop_inode),
+        write_inode: Some(Self::write_inode),
         evict_inode: Some(inode::evict::<T>),
         put_super: Some(Self::put_super),
         sync_fs: Some(Self::sync_fs),
@@ -273,6 +287,33 @@ impl<T: FileSystem> Ops<T> {
         let slot = unsafe { bindings::rust_fuse_alloc_inode_sb(sb, cache.as_ptr()) };
         // SAFETY: As above.
         unsafe { inode::init_slot::<T>(slot.cast()) }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T`, has lost its last user, and is locked by its spinlock.
+    unsafe extern "C" fn drop_inode(inode: *mut bindings::inode) -> c_int {
+        // SAFETY: As this function requires.
+        unsafe {
+            let gone =
+                (*inode).__bindgen_anon_1.i_nlink == 0 || bindings::rust_fuse_inode_unhashed(inode);
+            c_int::from(gone || !T::has_news(Inode::from_raw(inode)))
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T` and is being written back.
+    unsafe extern "C" fn write_inode(
+        inode: *mut bindings::inode,
+        _wbc: *mut bindings::writeback_control,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        if inode.is_bad() {
+            return 0;
+        }
+        to_int(T::write_inode(inode))
     }
 
     /// # Safety

@@ -141,7 +141,13 @@ impl Conn {
         .min(self.transport().max_pages());
         let most = pages * PAGE_SIZE;
         let max_write = (reply.max_write as usize).max(WRITE_MIN).min(most);
-        self.transport().agreed(max_write);
+        let t = self.transport();
+        t.agreed(max_write);
+        t.pool().background().agree(
+            &**t,
+            u32::from(reply.max_background),
+            u32::from(reply.congestion_threshold),
+        );
         if flags.contains(InitFlags::HANDLE_KILLPRIV_V2) {
             sb.set_nosec();
         }
@@ -162,11 +168,13 @@ impl Conn {
     fn offer(&self) -> InitFlags {
         let mut flags = InitFlags::INIT_EXT
             | InitFlags::ASYNC_READ
+            | InitFlags::ATOMIC_O_TRUNC
             | InitFlags::BIG_WRITES
             | InitFlags::MAX_PAGES
             | InitFlags::PARALLEL_DIROPS
             | InitFlags::AUTO_INVAL_DATA
             | InitFlags::EXPLICIT_INVAL_DATA
+            | InitFlags::WRITEBACK_CACHE
             | InitFlags::DO_READDIRPLUS
             | InitFlags::READDIRPLUS_AUTO
             | InitFlags::ASYNC_DIO

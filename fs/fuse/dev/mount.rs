@@ -173,6 +173,7 @@ impl Type for FuseType {
         if !sb.in_initial_ns() {
             sb.set_untrusted();
         }
+        sb.limit_dirty();
         // What the server agrees to is known later.
         sb.set_export(true);
         if let Some(subtype) = &options.subtype {

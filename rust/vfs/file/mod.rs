@@ -92,6 +92,33 @@ impl<T: FileSystem> File<T> {
     }
 }
 
+/// What positions mean in an open file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Positions {
+    /// Every byte has one.
+    Any,
+    /// There is one, which only moves on.
+    Sequential,
+    /// There are none: it is a stream.
+    None,
+}
+
+/// Says what positions mean in a file.
+///
+/// # Safety
+///
+/// `file` is being opened, after the VFS has set its mode.
+unsafe fn set_positions(file: *mut bindings::file, positions: Positions) {
+    // SAFETY: By the caller's promise; both only change the mode of the file.
+    unsafe {
+        match positions {
+            Positions::Any => 0,
+            Positions::Sequential => bindings::nonseekable_open((*file).f_inode, file),
+            Positions::None => bindings::stream_open((*file).f_inode, file),
+        }
+    };
+}
+
 /// A file that is being opened.
 pub(crate) struct Opening<'a> {
     flags: u32,
@@ -123,8 +150,12 @@ impl Opening<'_> {
 /// `file` is being opened.
 unsafe fn set_data<T: FileSystem>(file: *mut bindings::file, r: Result<KBox<T::File>>) -> c_int {
     to_int(r.map(|data| {
+        let positions = T::positions(&data);
         // SAFETY: By the caller's promise; `take_data` takes the box back.
-        unsafe { (*file).private_data = KBox::into_raw(data).cast() };
+        unsafe {
+            (*file).private_data = KBox::into_raw(data).cast();
+            set_positions(file, positions);
+        }
     }))
 }
 

@@ -53,6 +53,8 @@ pub(crate) trait Operations: IoctlOperations + LockOperations {
     ) -> Result<Option<usize>>;
     /// Makes sure that the size is fresh.
     fn fresh_size(file: &File<Self>) -> Result;
+    /// Somebody begins, or ends, to have read what will be needed, and does not want to wait for it.
+    fn advised(file: &File<Self>, begins: bool);
 }
 
 /// Wrappers of [`Operations`].
@@ -79,6 +81,7 @@ impl<T: Operations> Wrap<T> {
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        fadvise: Some(Self::fadvise),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
@@ -279,6 +282,31 @@ impl<T: Operations> Wrap<T> {
     }
 }
 
+impl<T: Operations> Wrap<T> {
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`.
+    unsafe extern "C" fn fadvise(
+        file: *mut bindings::file,
+        pos: bindings::loff_t,
+        len: bindings::loff_t,
+        advice: c_int,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        let this = unsafe { File::<T>::from_raw(file) };
+        let ahead = advice == bindings::RUST_FUSE_FADV_WILLNEED;
+        if ahead {
+            T::advised(this, true);
+        }
+        // SAFETY: As above.
+        let r = unsafe { bindings::generic_fadvise(file, pos, len, advice) };
+        if ahead {
+            T::advised(this, false);
+        }
+        r
+    }
+}
+
 impl<T: Operations> New<T> {
     /// Makes it a regular file.
     pub(crate) fn set_file(&self) {
@@ -305,9 +333,11 @@ pub(in crate::vfs) unsafe fn adopt<T: Operations>(
     }
     // SAFETY: By the caller's promise.
     let r = unsafe {
+        let positions = T::positions(&data);
         (*file).private_data = KBox::into_raw(data).cast();
         to_result(bindings::generic_file_open(inode.as_raw(), file))
             .and_then(|()| to_result(bindings::finish_open(file, dentry, Some(opened))))
+            .inspect(|()| super::set_positions(file, positions))
     };
     if r.is_err() {
         // SAFETY: The file was not opened, so nothing else takes its data.

@@ -114,6 +114,8 @@ pub(crate) struct Attributes {
     pub(crate) blocks: u64,
     /// Access, modification and change time: seconds and nanoseconds.
     pub(crate) times: [(i64, u32); 3],
+    /// Modification and change time stay what they are here.
+    pub(crate) keeps_times: bool,
 }
 
 impl<T: FileSystem> Inode<T> {
@@ -204,6 +206,21 @@ impl<T: FileSystem> Inode<T> {
         (sec, nsec)
     }
 
+    /// Change time: seconds and nanoseconds.
+    pub(crate) fn ctime(&self) -> (i64, u32) {
+        let (mut sec, mut nsec) = (0, 0);
+        // SAFETY: The inode is valid.
+        unsafe { bindings::rust_fuse_inode_ctime(self.as_raw(), &mut sec, &mut nsec) };
+        (sec, nsec)
+    }
+
+    /// Sets modification and change time.
+    pub(crate) fn set_times(&self, mtime: (i64, u32), ctime: (i64, u32)) {
+        let (m, c) = (mtime.1.min(999_999_999), ctime.1.min(999_999_999));
+        // SAFETY: The inode is valid; each word is stored whole.
+        unsafe { bindings::rust_fuse_inode_set_times(self.as_raw(), mtime.0, m, ctime.0, c) };
+    }
+
     /// Takes over everything but the type and the size.
     pub(crate) fn set_attributes(&self, a: &Attributes) {
         let inode = self.as_raw();
@@ -217,9 +234,10 @@ impl<T: FileSystem> Inode<T> {
             bindings::rust_fuse_i_uid_write(inode, a.uid);
             bindings::rust_fuse_i_gid_write(inode, a.gid);
             (*inode).i_blocks = a.blocks;
-            bindings::rust_fuse_inode_set_times(
-                inode, t[0].0, t[0].1, t[1].0, t[1].1, t[2].0, t[2].1,
-            );
+            bindings::rust_fuse_inode_set_atime(inode, t[0].0, t[0].1);
+            if !a.keeps_times {
+                bindings::rust_fuse_inode_set_times(inode, t[1].0, t[1].1, t[2].0, t[2].1);
+            }
             // The server may have set suid, sgid or file capabilities for another client.
             (*inode).i_flags &= !bindings::RUST_FUSE_S_NOSEC;
         }

@@ -41,6 +41,12 @@ impl<T: FileSystem> New<T> {
         }
     }
 
+    /// Has the client keep modification and change time of a file whose data it keeps.
+    pub(crate) fn keep_times(&self) {
+        // SAFETY: As in `init`.
+        unsafe { (*self.as_raw()).i_flags &= !bindings::RUST_FUSE_S_NOCMTIME };
+    }
+
     /// Makes it a device, FIFO or socket.
     pub(crate) fn init_special(&self, a: &Attributes) {
         // SAFETY: As in `init`.

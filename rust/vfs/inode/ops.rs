@@ -61,6 +61,11 @@ impl<'a, T: FileSystem> Change<'a, T> {
         Kill::new(self.attr.ia_valid)
     }
 
+    /// Whether it is what an open with `O_TRUNC` asks for.
+    pub(crate) fn of_open(&self) -> bool {
+        self.has(bindings::ATTR_OPEN)
+    }
+
     /// New size.
     pub(crate) fn size(&self) -> Option<u64> {
         self.has(bindings::ATTR_SIZE)
@@ -104,6 +109,12 @@ impl<'a, T: FileSystem> Change<'a, T> {
         core::ptr::eq(file.inode(), self.inode).then_some(file)
     }
 
+    /// The time of the change: seconds and nanoseconds.
+    pub(crate) fn now(&self) -> (i64, u32) {
+        let t = &self.attr.ia_ctime;
+        (t.tv_sec, t.tv_nsec as u32)
+    }
+
     /// New modification time, as [`Self::atime`].
     pub(crate) fn mtime(&self) -> Option<(i64, u32, bool)> {
         let t = &self.attr.ia_mtime;
@@ -138,6 +149,8 @@ pub(crate) mod fields {
         bindings::STATX_MTIME | bindings::STATX_CTIME | bindings::STATX_BLOCKS;
     /// What of a directory changes with its entries.
     pub(crate) const ENTRIES: u32 = DATA | SIZE | bindings::STATX_NLINK;
+    /// What a write changes that its client knows.
+    pub(crate) const WRITTEN: u32 = SIZE | bindings::STATX_MTIME | bindings::STATX_CTIME;
     /// What changes with an inode's names.
     pub(crate) const LINKS: u32 = bindings::STATX_CTIME | bindings::STATX_NLINK;
 }
@@ -202,6 +215,9 @@ pub(crate) trait Operations:
 
     /// The time of birth as far as it is known: seconds and nanoseconds.
     fn btime(inode: &Inode<Self>) -> Option<(i64, u32)>;
+
+    /// Modification and change time are about to be set here, for an inode that [keeps](New::keep_times) them.
+    fn times_change(inode: &Inode<Self>);
 }
 
 /// Wrappers of [`Operations`] for tables.
@@ -213,6 +229,7 @@ impl<T: Operations> Wrap<T> {
         permission: Some(Self::permission),
         getattr: Some(Self::getattr),
         setattr: Some(Self::setattr),
+        update_time: Some(Self::update_time),
         listxattr: Some(xattr::Wrap::<T>::list),
         get_inode_acl: Some(acl::Wrap::<T>::get_inode),
         get_acl: Some(acl::Wrap::<T>::get),
@@ -332,6 +349,24 @@ impl<T: Operations> Wrap<T> {
                 )
             }
         })
+    }
+}
+
+impl<T: Operations> Wrap<T> {
+    /// # Safety
+    ///
+    /// For the VFS only: the inode belongs to `T`, and its file system may be written to.
+    unsafe extern "C" fn update_time(
+        inode: *mut bindings::inode,
+        which: bindings::fs_update_time,
+        flags: c_uint,
+    ) -> c_int {
+        if which == bindings::fs_update_time_FS_UPD_CMTIME {
+            // SAFETY: As this function requires.
+            T::times_change(unsafe { Inode::<T>::from_raw(inode) });
+        }
+        // SAFETY: As this function requires.
+        unsafe { bindings::generic_update_time(inode, which, flags) }
     }
 }
 

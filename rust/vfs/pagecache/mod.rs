@@ -4,7 +4,8 @@
 //!
 //! The kernel's iomap library keeps track of what is valid and dirty in each folio. It asks for parts of folios to be read
 //! or written; adjacent parts are collected here and handed to the file system, which owns them until it says how that
-//! ended: [`ReadParts`], [`WriteParts`], and [`Filled`] for writes that go to the server at once. Dropping them ends them
+//! ended: [`ReadParts`], [`WriteParts`], and [`Filled`] for writes that go to the server at once; [`write`] has those that
+//! do not. Dropping them ends them
 //! without success.
 //!
 //! Folios that are read into are locked; those that are written back are marked so, and nothing else is held for them.
@@ -16,13 +17,14 @@ mod control;
 mod mmap;
 mod read;
 mod through;
+mod write;
 mod write_back;
 
 pub(crate) use read::ReadParts;
 pub(crate) use through::Filled;
 pub(crate) use write_back::WriteParts;
 
-use super::{file::File, inode::New, FileSystem, Inode};
+use super::{file::File, inode::New, page::Pages, FileSystem, Inode};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{page::PAGE_SIZE, prelude::*};
@@ -46,6 +48,21 @@ pub(crate) trait Operations: FileSystem {
 
     /// Reads what somebody waits for, and waits as well. `file` is missing when the kernel itself asks.
     fn read(inode: &Inode<Self>, file: Option<&File<Self>>, parts: ReadParts<Self>) -> Result;
+
+    /// Reads `len` bytes at `pos` for a write of a part of a block, and waits: memory that has them, and how many came. The
+    /// rest reads as zeroes.
+    fn read_part(
+        inode: &Inode<Self>,
+        file: &File<Self>,
+        pos: u64,
+        len: usize,
+    ) -> Result<(Pages, usize)>;
+
+    /// Whether what is read of this file now is read because somebody said that it will be needed, and does not wait.
+    fn is_advice(file: &File<Self>) -> bool;
+
+    /// Whether there is room for what nobody waits for.
+    fn may_read_ahead(inode: &Inode<Self>) -> bool;
 
     /// Reads ahead, without waiting.
     fn read_ahead(inode: &Inode<Self>, file: Option<&File<Self>>, parts: ReadParts<Self>);

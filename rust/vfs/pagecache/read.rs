@@ -92,35 +92,70 @@ struct Collector<'a, T: Operations> {
     inode: &'a Inode<T>,
     file: Option<&'a File<T>>,
     limit: Limit,
-    ahead: bool,
+    /// Whether the caller waits for what is read, so long as it is one piece: then it had better see to it itself.
+    waits: bool,
     parts: Parts,
     /// How the first read that failed did.
     result: Result,
 }
 
 impl<T: Operations> Collector<'_, T> {
-    /// Hands over what was collected.
-    fn send(&mut self) {
+    /// Takes what was collected, if there is something.
+    fn take(&mut self) -> Option<ReadParts<T>> {
         let parts = core::mem::replace(&mut self.parts, Parts::new());
-        if parts.list.is_empty() {
-            return;
-        }
         // INVARIANT: `add` was given each by iomap, which waits to be told its end.
-        let parts = ReadParts(parts, PhantomData);
-        if self.ahead {
-            T::read_ahead(self.inode, self.file, parts);
-        } else {
-            let read = T::read(self.inode, self.file, parts);
-            self.result = self.result.and(read);
+        (!parts.list.is_empty()).then_some(ReadParts(parts, PhantomData))
+    }
+
+    /// Hands over the last of what was collected.
+    fn finish(mut self) -> Result {
+        match self.take() {
+            Some(parts) if self.waits => T::read(self.inode, self.file, parts),
+            Some(parts) => {
+                T::read_ahead(self.inode, self.file, parts);
+                Ok(())
+            }
+            None => Ok(()),
         }
+        .and(self.result)
     }
 
     fn add(&mut self, part: Part, pos: u64) -> Result {
         let len = part.len;
         if !self.parts.fits(pos, len, self.limit) {
-            self.send();
+            if let Some(parts) = self.take() {
+                // All are under way before one is waited for.
+                self.waits = false;
+                T::read_ahead(self.inode, self.file, parts);
+            }
         }
         self.parts.push(part, pos, len)
+    }
+}
+
+/// Whether whoever has this read waits for the first page of it: it is no part of what is read ahead, or where that begins.
+///
+/// # Safety
+///
+/// The control is valid, and its file, if any, is open.
+unsafe fn is_waited_for(rac: *const bindings::readahead_control) -> bool {
+    // SAFETY: By the caller's promise; the window belongs to the file and may change meanwhile, which makes this a guess.
+    unsafe {
+        let (index, ra) = ((*rac)._index, (*rac).ra);
+        if (*rac).file.is_null() || ra.is_null() {
+            return false;
+        }
+        let (start, size, behind) = (
+            (&raw const (*ra).start).read_volatile(),
+            (&raw const (*ra).size).read_volatile(),
+            (&raw const (*ra).async_size).read_volatile(),
+        );
+        match index.checked_sub(start) {
+            // All of a window that is read ahead of need is marked as such.
+            Some(0) => behind < size || size == 0,
+            Some(n) => n >= size as usize,
+            None => true,
+        }
     }
 }
 
@@ -152,7 +187,8 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
-    /// Has iomap go over a folio or, with `rac`, over all that are to be read ahead.
+    /// Has iomap go over a folio or, with `rac`, over all that are to be read ahead. `waits` says whether the caller waits
+    /// for what is read.
     ///
     /// # Safety
     ///
@@ -163,6 +199,7 @@ impl<T: Operations> Wrap<T> {
         file: *mut bindings::file,
         folio: *mut bindings::folio,
         rac: *mut bindings::readahead_control,
+        waits: bool,
     ) -> Result {
         let mut collector = Collector {
             inode,
@@ -171,7 +208,7 @@ impl<T: Operations> Wrap<T> {
                 unsafe { File::from_raw(file) }
             }),
             limit: T::read_limit(inode),
-            ahead: !rac.is_null(),
+            waits,
             parts: Parts::new(),
             result: Ok(()),
         };
@@ -190,8 +227,7 @@ impl<T: Operations> Wrap<T> {
                 bindings::iomap_readahead(&Self::MAP, &mut ctx, core::ptr::null_mut());
             }
         }
-        collector.send();
-        collector.result
+        collector.finish()
     }
 
     /// # Safety
@@ -209,7 +245,7 @@ impl<T: Operations> Wrap<T> {
                 bindings::folio_unlock(folio);
                 return EIO.to_errno();
             }
-            to_int(Self::run(inode, file, folio, core::ptr::null_mut()))
+            to_int(Self::run(inode, file, folio, core::ptr::null_mut(), true))
         }
     }
 
@@ -221,8 +257,15 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: The control is valid for the call and its mapping belongs to this file system.
         unsafe {
             let inode = Inode::<T>::from_raw((*(*rac).mapping).host);
-            if !inode.is_bad() {
-                let _ = Self::run(inode, (*rac).file, core::ptr::null_mut(), rac);
+            if inode.is_bad() {
+                return;
+            }
+            let file = (*rac).file;
+            let advice = !file.is_null() && T::is_advice(File::from_raw(file));
+            let waits = !advice && is_waited_for(rac);
+            // What is not taken from the control is read when somebody wants it.
+            if waits || T::may_read_ahead(inode) {
+                let _ = Self::run(inode, file, core::ptr::null_mut(), rac, waits);
             }
         }
     }

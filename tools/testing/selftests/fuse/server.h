@@ -47,11 +47,21 @@ struct shared {
 	volatile uint32_t open_flags;
 	volatile uint64_t init_flags;
 	volatile uint32_t minor;
+	volatile uint16_t max_background, congestion;
 	/* What the server says. */
 	volatile int count[64];
 	volatile int forgotten;		/* lookups that were given back */
 	volatile int bent_errno;	/* what write(2) said to a bent answer */
 	volatile uint32_t last_uid;	/* of a LOOKUP or OPEN */
+	/* The arguments that came last. */
+	struct fuse_open_in last_open;
+	struct fuse_read_in last_read;
+	struct fuse_write_in last_write;
+	struct fuse_setattr_in last_setattr;
+	struct fuse_flush_in last_flush;
+	struct fuse_fsync_in last_fsync;
+	struct fuse_release_in last_release;
+	volatile uint32_t largest_read, largest_write;
 	char data[BUF];
 };
 
@@ -156,6 +166,38 @@ static void answer_bent(int fd, struct shared *s, const struct fuse_in_header *i
 	}
 }
 
+/* Keeps the arguments, before the request is answered. */
+static void note(struct shared *s, uint32_t opcode, const void *arg)
+{
+	switch (opcode) {
+	case FUSE_OPEN:
+		s->last_open = *(const struct fuse_open_in *)arg;
+		break;
+	case FUSE_READ:
+		s->last_read = *(const struct fuse_read_in *)arg;
+		if (s->last_read.size > s->largest_read)
+			s->largest_read = s->last_read.size;
+		break;
+	case FUSE_WRITE:
+		s->last_write = *(const struct fuse_write_in *)arg;
+		if (s->last_write.size > s->largest_write)
+			s->largest_write = s->last_write.size;
+		break;
+	case FUSE_SETATTR:
+		s->last_setattr = *(const struct fuse_setattr_in *)arg;
+		break;
+	case FUSE_FLUSH:
+		s->last_flush = *(const struct fuse_flush_in *)arg;
+		break;
+	case FUSE_FSYNC:
+		s->last_fsync = *(const struct fuse_fsync_in *)arg;
+		break;
+	case FUSE_RELEASE:
+		s->last_release = *(const struct fuse_release_in *)arg;
+		break;
+	}
+}
+
 static void serve(int fd, struct shared *s)
 {
 	static __thread char in[MESSAGE];
@@ -182,6 +224,7 @@ static void serve(int fd, struct shared *s)
 		if (n < (ssize_t)sizeof(*h))
 			_exit(0);
 		memset(&o, 0, sizeof(o));
+		note(s, h->opcode, arg);
 		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
 		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN)
 			s->last_uid = h->uid;
@@ -212,6 +255,8 @@ static void serve(int fd, struct shared *s)
 			o.init.max_readahead = i->max_readahead;
 			o.init.max_write = BUF;
 			o.init.max_pages = BUF / 4096;
+			o.init.max_background = s->max_background;
+			o.init.congestion_threshold = s->congestion;
 			o.init.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT | (uint32_t)s->init_flags;
 			o.init.flags2 = s->init_flags >> 32;
 			len = s->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(o.init);
@@ -238,6 +283,8 @@ static void serve(int fd, struct shared *s)
 			break;
 		case FUSE_OPEN:
 		case FUSE_OPENDIR:
+			if (h->opcode == FUSE_OPEN && s->last_open.flags & O_TRUNC && h->nodeid == NODE_FILE)
+				s->size = 0;
 			o.open.fh = h->nodeid;
 			o.open.open_flags = h->opcode == FUSE_OPEN ? s->open_flags : 0;
 			len = sizeof(o.open);
@@ -290,6 +337,8 @@ static void serve(int fd, struct shared *s)
 		case FUSE_FLUSH:
 		case FUSE_FSYNC:
 		case FUSE_ACCESS:
+		case FUSE_SETLK:
+		case FUSE_SETLKW:
 			break;
 		default:
 			error = -ENOSYS;
