@@ -49,10 +49,11 @@ impl<T: FileSystem> New<T> {
 
     /// Makes it a device, FIFO or socket.
     pub(crate) fn init_special(&self, a: &Attributes) {
-        // SAFETY: As in `init`.
+        let inode = self.as_raw();
+        // SAFETY: As in `init`. The mode is set anew by this: permissions are part of it.
         unsafe {
             let rdev = bindings::rust_fuse_new_decode_dev(a.rdev);
-            bindings::init_special_inode(self.as_raw(), (a.mode & bindings::S_IFMT) as u16, rdev);
+            bindings::init_special_inode(inode, (*inode).i_mode, rdev);
         }
     }
 

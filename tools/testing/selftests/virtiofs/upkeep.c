@@ -160,6 +160,9 @@ TEST_F(upkeep, mknod)
 	EXPECT_EQ(3, counter(&self->fs, "MKNOD"));
 	ASSERT_EQ(0, host(&self->fs, out, sizeof(out), "cd u; stat -c %%F,%%a fifo file; stat -c %%F socket"));
 	EXPECT_STREQ("fifo,640\nregular empty file,604\nsocket", out);
+	/* And here, before the attributes are asked for again. */
+	ASSERT_EQ(0, stat(at(&self->fs, "u/fifo"), &st));
+	EXPECT_EQ(S_IFIFO | 0640, st.st_mode);
 	fd = open(at(&self->fs, "u/fifo"), O_RDWR | O_NONBLOCK);
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(1, write(fd, "x", 1));
