@@ -125,7 +125,11 @@ pub(crate) fn take(
         }
     } else if !kept && (size != old_size || inode.mtime() != old_mtime) {
         if shrinks {
-            inode.invalidate_lock().truncate_pages(size);
+            // Who is killed while a page is read leaves it to the next one that the server tells of a size.
+            match inode.settle_pages(size, u64::MAX) {
+                Ok(()) => inode.invalidate_lock().truncate_pages(size),
+                Err(_) => return expire(inode),
+            }
         }
         // A server that tells of changes itself is not second-guessed.
         let auto = conn.has(InitFlags::AUTO_INVAL_DATA);
@@ -158,10 +162,13 @@ fn shrink(inode: &Inode, size: u64, version: u64) {
 ///
 /// # Errors
 ///
-/// `ERESTARTSYS` when a page behind the new end is pinned: with `wait` when a signal arrives meanwhile, else at once. Nothing
-/// has changed then.
+/// `ERESTARTSYS` when a page behind the new end is pinned: with `wait` when a signal arrives meanwhile, else at once; `EINTR`
+/// when a fatal signal arrives while one is read. Nothing has changed then.
 pub(crate) fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
     let shrinks = size < inode.size();
+    if shrinks {
+        inode.settle_pages(size, u64::MAX)?;
+    }
     {
         let mut faults = inode.invalidate_lock();
         if inode.is_dax() && shrinks {

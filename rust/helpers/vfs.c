@@ -315,6 +315,17 @@ RUST_FUSE_HELPER(void, write_end, struct folio *folio, bool written, bool locked
 	folio_put(folio);
 }
 
+/* Waits until a folio that the caller has a reference to is neither read nor written back, and gives the reference up. */
+RUST_FUSE_HELPER(int, folio_settle, struct folio *folio)
+{
+	int err = folio_wait_locked_killable(folio);
+
+	if (!err)
+		err = folio_wait_writeback_killable(folio);
+	folio_put(folio);
+	return err;
+}
+
 RUST_FUSE_HELPER(void *, folio_address, struct folio *folio)
 {
 	return folio_address(folio);
@@ -489,6 +500,19 @@ RUST_FUSE_HELPER(bool, dying, void)
 {
 	return (current->flags & PF_EXITING) && (current->signal->flags & SIGNAL_GROUP_EXIT) &&
 	       current->signal->group_exit_code == SIGKILL;
+}
+
+/* No signal wakes a task that is past a certain point of its end. */
+RUST_FUSE_HELPER(bool, exiting, void)
+{
+	return current->flags & PF_EXITING;
+}
+
+/* The process was killed, if only while it was already ending by itself. */
+RUST_FUSE_HELPER(bool, killed, void)
+{
+	return sigismember(&current->signal->shared_pending.signal, SIGKILL) ||
+	       sigismember(&current->pending.signal, SIGKILL);
 }
 
 RUST_FUSE_HELPER(bool, ratelimit, void)

@@ -19,6 +19,9 @@ use kernel::{
 /// The timeout of a wait that has none, `MAX_SCHEDULE_TIMEOUT`.
 const FOREVER: c_long = c_long::MAX;
 
+/// Milliseconds after which a task that ends looks whether it was killed.
+const EXIT_SLICE: Msecs = 200;
+
 /// The state of a task that only a fatal signal wakes.
 const KILLABLE: u32 = bindings::RUST_FUSE_TASK_KILLABLE;
 
@@ -67,13 +70,25 @@ impl WaitQueue {
 
     /// Sleeps until `ready` gives a value. `ready` runs with the task state set, so it must not sleep itself.
     ///
+    /// A task that ends (and closes its files) is woken by no signal. One that ends by itself waits until its process is
+    /// killed, as others do; one that ends since it was killed does not wait for long.
+    ///
     /// # Errors
     ///
     /// `EINTR` when a fatal signal arrived first.
     pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
+        let exiting = exiting();
+        let left = if exiting {
+            msecs_to_jiffies(EXIT_SLICE) as c_long
+        } else {
+            FOREVER
+        };
         loop {
-            if let Some(r) = self.wait(KILLABLE, FOREVER, &mut ready)? {
+            if let Some(r) = self.wait(KILLABLE, left, &mut ready)? {
                 return Ok(r);
+            }
+            if exiting && (dying() || killed()) {
+                return Err(EINTR);
             }
         }
     }
@@ -190,6 +205,18 @@ impl WaitQueue {
             )
         };
     }
+}
+
+/// Whether the current task ends.
+fn exiting() -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_exiting() }
+}
+
+/// Whether the current process was killed.
+fn killed() -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_killed() }
 }
 
 /// Whether the current task ends because it was killed. A killable wait that begins then does not see the signal any more.

@@ -72,17 +72,50 @@ impl<T: FileSystem> Inode<T> {
         to_result(unsafe { bindings::filemap_check_errors(self.mapping()) })
     }
 
+    /// Waits until no cached page of `[start, last]` bytes is being read or written back. The kernel's own functions that drop
+    /// pages wait as well, but no signal ends that; a server may never answer. What begins meanwhile is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` on a fatal signal.
+    pub(crate) fn settle_pages(&self, start: u64, last: u64) -> Result {
+        if self.is_dax() || !self.has_pages() {
+            return Ok(());
+        }
+        let mut next = (start >> PAGE_SHIFT) as usize;
+        let last = (last >> PAGE_SHIFT) as usize;
+        loop {
+            let mut batch = bindings::folio_batch::default();
+            // SAFETY: The mapping is valid, and the batch empty.
+            let n = unsafe {
+                bindings::filemap_get_folios(self.mapping(), &mut next, last, &mut batch)
+            };
+            if n == 0 {
+                return Ok(());
+            }
+            let mut result = Ok(());
+            for folio in batch.folios.into_iter().take(n as usize) {
+                // SAFETY: The folio came with a reference, which is given up.
+                let settled = to_result(unsafe { bindings::rust_fuse_folio_settle(folio) });
+                result = result.and(settled.map_err(|_| EINTR));
+            }
+            result?;
+        }
+    }
+
     /// Drops cached pages of `[start, start + len)` bytes that are clean and unused, and unmaps the others.
     ///
     /// # Errors
     ///
-    /// `EBUSY` when a page could not be dropped.
+    /// `EBUSY` when a page could not be dropped; `EINTR` on a fatal signal.
     pub(crate) fn invalidate_pages(&self, start: u64, len: u64) -> Result {
         // A DAX file has no pages of its own, and what its entries stand for may be pinned.
         if len == 0 || self.is_dax() {
             return Ok(());
         }
-        let last = start.saturating_add(len - 1) >> PAGE_SHIFT;
+        let last = start.saturating_add(len - 1);
+        self.settle_pages(start, last)?;
+        let last = last >> PAGE_SHIFT;
         // SAFETY: The mapping is valid.
         to_result(unsafe {
             bindings::invalidate_inode_pages2_range(
@@ -94,10 +127,13 @@ impl<T: FileSystem> Inode<T> {
     }
 
     /// Drops cached pages that `[start, start + len)` bytes touch, whatever is in them, with faults kept out by the caller's
-    /// choice. For a DAX file the layout must be broken first.
+    /// choice. For a DAX file the layout must be broken first. Who is killed meanwhile leaves those that are in use.
     pub(crate) fn drop_pages(&self, start: u64, len: u64) {
         let page = kernel::page::PAGE_SIZE as u64;
         let end = start.saturating_add(len).next_multiple_of(page);
+        if self.settle_pages(start, end).is_err() {
+            return self.forget_pages(start, len);
+        }
         // SAFETY: The mapping is valid.
         unsafe {
             bindings::truncate_inode_pages_range(
@@ -108,9 +144,9 @@ impl<T: FileSystem> Inode<T> {
         };
     }
 
-    /// Drops all cached pages that are clean and unused, and unmaps the others.
+    /// Drops all cached pages that are clean and unused, and unmaps the others; not for a task that is killed meanwhile.
     pub(crate) fn invalidate_all_pages(&self) {
-        if self.is_dax() {
+        if self.is_dax() || self.settle_pages(0, i64::MAX as u64).is_err() {
             return;
         }
         // SAFETY: The mapping is valid.
