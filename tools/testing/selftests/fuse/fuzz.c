@@ -22,6 +22,7 @@ static const char *const mistake_names[MISTAKES] = {
 };
 
 enum end { STRAIGHT, KILLED, FORCED, CLOSED, LAZY, STOPPED, ENDS };
+static const char *const end_names[ENDS] = { "straight", "killed", "forced", "closed", "lazy", "stopped" };
 
 /* Ends the connection. */
 static void fuzz_let_go(void)
@@ -83,6 +84,7 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 	struct rng r = rng_of(f->seed, number, 1);
 	struct habits habits = habits_of(&r, bend_once_in);
 	enum end end = hostile ? below(&r, ENDS) : STRAIGHT;
+	unsigned int before = failures;
 	uint64_t steps[WORKERS] = { 0 }, first = f->replies;
 	unsigned int threads = 1 + below(&r, 4);
 	bool notify = hostile && !once_in(&r, 3), is_mounted = true;
@@ -116,7 +118,7 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 			write_file("/proc/sys/vm/drop_caches", "2");
 	}
 	/* Some ends come over a load that goes on. */
-	if (module_c && (end == KILLED || end == STOPPED))
+	if (module_c && (end == KILLED || end == CLOSED || end == STOPPED))
 		umount2(dir, MNT_FORCE);
 	switch (end) {
 	case KILLED:
@@ -145,8 +147,9 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 		if (!ends(f->workers[i].pid, STUCK))
 			kill_one(f->workers[i].pid, f->workers[i].step);
 	f->straight = !f->silent;
+	/* That fails with EBUSY where something goes on, but not without an effect. */
 	if (end == FORCED || end == STOPPED)
-		umount2(dir, MNT_FORCE);
+		is_mounted = umount2(dir, MNT_FORCE) != 0;
 	if (is_mounted && !unmounted(0)) {
 		failed("cannot unmount");
 		unmounted(MNT_DETACH);
@@ -154,6 +157,8 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 	if (server)
 		kill_one(server, "the server");
 	f->silent = false;
+	if (failures != before)
+		ksft_print_msg("that session ends %s\n", end_names[end]);
 }
 
 /* So many answers of sessions from a number on. */

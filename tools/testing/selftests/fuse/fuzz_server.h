@@ -49,6 +49,7 @@ struct thread {
 	struct rng r;
 	struct held held[HELD];
 	uint64_t last[4];		/* requests of late, answered or not */
+	uint32_t opcode;		/* of the last */
 	char in[ROOM];
 	struct message out;
 };
@@ -321,8 +322,9 @@ static void bend(struct thread *t, int len)
 	struct iovec v[3];
 	bool again = false;
 
-	if (kind == MISSING && !once_in(&t->r, 4))
-		kind = NUMBER;
+	/* Who waits for a page that is read or written for ever cannot be killed, nor can who gives its inode up. */
+	if (kind == MISSING && (!once_in(&t->r, 4) || t->opcode == FUSE_READ || t->opcode == FUSE_WRITE))
+		kind = LATE;
 	t->f->bent++;
 	t->f->mistakes[kind]++;
 	switch (kind) {
@@ -433,6 +435,7 @@ static void fuzz_serve_one(struct thread *t, size_t got)
 	t->r = rng_of(t->f->seed, t->f->session, in->unique);
 	memmove(t->last + 1, t->last, sizeof(t->last) - sizeof(*t->last));
 	t->last[0] = in->unique;
+	t->opcode = in->opcode;
 	if (in->opcode == FUSE_INTERRUPT && once_in(&t->r, 2))
 		return;
 	len = fuzz_answer(t, in, t->out.body);

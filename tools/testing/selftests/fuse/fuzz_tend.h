@@ -149,8 +149,15 @@ static bool unmounted(int flags)
 
 	if (pid < 0)
 		return false;
-	if (pid == 0)
-		_exit(umount2(dir, flags) ? errno : 0);
+	if (pid == 0) {
+		/* Of a process that was killed something may be left for a moment. */
+		while (umount2(dir, flags)) {
+			if (errno != EBUSY || now() - start > LIMIT / 3)
+				_exit(errno);
+			usleep(20000);
+		}
+		_exit(0);
+	}
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		if (now() - start > LIMIT) {
 			failed("umount does not come back");
@@ -161,6 +168,8 @@ static bool unmounted(int flags)
 		}
 		usleep(5000);
 	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		ksft_print_msg("umount: status %x, %s\n", status, strerror(WEXITSTATUS(status)));
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
