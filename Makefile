@@ -21,11 +21,11 @@ shell: ## a prompt in a guest, the share mounted at /mnt
 gdb: ## as shell, with QEMU waiting for gdb
 	@$(RUN) --shell --gdb --kernel debug --module $(or $(MODULE),rust)
 
-check: ## all tests: host, lint, and guests on PCI, MMIO, with stock virtiofsd, with the C modules, and for leaks
+check: ## all tests: host, lint, and guests on PCI, MMIO, with stock virtiofsd, with the C modules, for leaks, with real programs, and by differences
 	@tools/testing/check
 
 check-long: check ## check, and what takes longer
-	@tools/testing/check long
+	@tools/testing/check long programs-long differential-long
 
 check-quick: ## the kselftests in one guest on PCI; MODULE=c for the C modules
 	@$(RUN) --kernel debug --module $(or $(MODULE),rust)

@@ -75,11 +75,15 @@ def modules(o, kdir):
 STOCK = ["io", "mount", "lifecycle"]
 
 
+# Collections that need a guest with real programs.
+PROGRAMS = ("programs", "servers")
+
+
 def choose(tests, globs, programs):
-    """The kselftests that match; without any glob those of the collection "programs" if it is their guest, else the others."""
+    """The kselftests that match; without any glob those that this guest is for."""
     names = (tests / "kselftest-list.txt").read_text().split()
     if not globs:
-        return [n for n in names if n.startswith("programs:") == programs]
+        return [n for n in names if (n.split(":")[0] in PROGRAMS) == programs]
     globs = [g if ":" in g else f"*:{g}" for g in globs]
     chosen = [n for n in names if any(fnmatch.fnmatch(n, g) or fnmatch.fnmatch(n.rsplit(".", 1)[0], g) for g in globs)]
     if not chosen:

@@ -7,9 +7,9 @@
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../kselftest/ktap_helpers.sh"
 : "${MODULE:=rust}" "${SERVER:=daxfsd}" "${TRANSPORT:=pci}" "${TAGS:=dax nodax}"
-vtool=$here/vtool
+vtool=$here/../virtiofs/vtool
 dir=$(mktemp -d)
-me=virtiofs:$(basename "$0")
+me=$(basename "$here"):$(basename "$0")
 difference=
 ktap=$(mktemp)
 
