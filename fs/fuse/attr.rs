@@ -219,6 +219,13 @@ pub(crate) fn written_back(inode: &Inode) {
     changed(inode, fields::DATA);
 }
 
+/// Something was read, for which the server may have set the time of access: it is asked when somebody wants to know.
+pub(crate) fn was_read(inode: &Inode) {
+    if !inode.sb().is_read_only() {
+        inode.data().state.lock().stale |= fields::ATIME;
+    }
+}
+
 /// A read, asked for when attributes had `version`, found the end of the file at `size`.
 pub(crate) fn ends_at(inode: &Inode, size: u64, version: u64) {
     let mut state = inode.data().state.lock();

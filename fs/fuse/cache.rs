@@ -57,10 +57,10 @@ pub(crate) fn share(file: &File<Fuse>) -> Result<Arc<Handle>> {
 
 /// Ends a read: `got` bytes came, asked for when attributes had `version`.
 fn filled(parts: ReadParts<Fuse>, got: usize, version: u64) {
-    if got < parts.len() {
-        let end = parts.pos() + got as u64;
-        if let Some(inode) = parts.inode() {
-            attr::ends_at(inode, end, version);
+    if let Some(inode) = parts.inode() {
+        attr::was_read(inode);
+        if got < parts.len() {
+            attr::ends_at(inode, parts.pos() + got as u64, version);
         }
     }
     parts.end(got);

@@ -280,6 +280,7 @@ impl Call {
                 },
             };
             let flow = Flow::FromServer(len as u32);
+            attr::was_read(inode);
             chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
                 if let Payload::User(pages) = p {
                     pages.written();

@@ -8,7 +8,7 @@
 //! the inode lock for writing around a write; nothing around a read.
 
 use crate::{
-    cache,
+    attr, cache,
     chan::{Flow, Payload},
     conn::{tolerate_missing, Conn},
     dax,
@@ -66,6 +66,7 @@ pub(crate) fn fetch(
         .sb()
         .data()
         .call_with(inode.sb(), &op, payload, flow)?;
+    attr::was_read(inode);
     Ok((payload, got))
 }
 

@@ -134,6 +134,7 @@ pub(crate) fn read_link(inode: &Inode) -> Result<(KVec<u8>, bool)> {
         return Err(EIO);
     };
     text.truncate(len);
+    attr::was_read(inode);
     let keep = inode.sb().data().has(InitFlags::CACHE_SYMLINKS);
     Ok((text, keep))
 }

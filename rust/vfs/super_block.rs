@@ -48,6 +48,13 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { &*(*self.0.get()).s_fs_info.cast::<T::Super>() }
     }
 
+    /// Whether it is read-only at this moment.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: The super block is valid. A remount may change the flags at any time; they are one word.
+        let flags = unsafe { (&raw const (*self.0.get()).s_flags).read_volatile() };
+        flags & bindings::RUST_FUSE_SB_RDONLY != 0
+    }
+
     /// Sets the granularity of times, in nanoseconds.
     pub(crate) fn set_time_gran(&self, gran: u32) {
         // SAFETY: Only called while the super block is filled, when nothing else uses it.

@@ -13,6 +13,7 @@
 pub(crate) mod cache;
 
 use crate::{
+    attr,
     chan::{Flow, ForgetNode, Operation, Payload},
     conn::Conn,
     errno,
@@ -221,6 +222,7 @@ fn ask<O: Operation<Reply = ()>>(
     let op = op(NodeId::new(inode.key()), arg);
     let flow = Flow::FromServer(size as u32);
     let ((), payload, len) = conn.call_with(inode.sb(), &op, Payload::Bytes(room), flow)?;
+    attr::was_read(inode);
     let Payload::Bytes(mut entries) = payload else {
         return Err(EIO);
     };

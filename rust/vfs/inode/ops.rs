@@ -136,6 +136,8 @@ pub(crate) mod fields {
     pub(crate) const TYPE: u32 = bindings::STATX_TYPE;
     /// The size.
     pub(crate) const SIZE: u32 = bindings::STATX_SIZE;
+    /// The time of the last access.
+    pub(crate) const ATIME: u32 = bindings::STATX_ATIME;
     /// The time of birth.
     pub(crate) const BTIME: u32 = bindings::STATX_BTIME;
     /// All that stat(2) knows.
