@@ -147,7 +147,6 @@ impl kernel::InPlaceModule for RustFuse {
             ),
             driver <- {
                 registry.get().publish()?;
-                registry.get().set_supers(common.supers().clone());
                 virtio::Registration::new(module, registry.get())
             },
         })

@@ -53,7 +53,11 @@ impl Mount {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(conn: Conn, origin: Origin, access: Option<Access>) -> Result<Self> {
-        let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
+        let mounted = match &origin {
+            // Whoever works for the device finds its mount.
+            Origin::Virtiofs(device) => device.lent().clone(),
+            Origin::Dev(_) => Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
+        };
         Ok(Self {
             conn,
             origin,

@@ -12,10 +12,13 @@ use super::{
     dentry::{Cached, Confirm},
     file::AnyFile,
     file::Positions,
-    inode, super_block, to_int, Inode, Mounted, SuperBlock, Supers,
+    inode, super_block, to_int, Inode, Mounted, SuperBlock,
 };
 use crate::bindings;
-use core::{marker::PhantomPinned, ptr::NonNull};
+use core::{
+    marker::{PhantomData, PhantomPinned},
+    ptr::NonNull,
+};
 use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
 
 /// One `key[=value]` of a mount call.
@@ -209,10 +212,10 @@ pub(crate) trait Type: Sized + 'static {
     fn reconfigure(sb: &SuperBlock<Self::Fs>, options: &Self::Options) -> Result;
 }
 
-/// What all types of one file system have in common: the memory of its inodes, and what is mounted.
+/// What all types of one file system have in common: the memory of its inodes.
 pub(crate) struct Common<T: FileSystem> {
     cache: NonNull<bindings::kmem_cache>,
-    supers: Arc<Supers<T>>,
+    _fs: PhantomData<T>,
 }
 
 // SAFETY: A slab cache may be used and destroyed by every thread.
@@ -223,19 +226,14 @@ unsafe impl<T: FileSystem> Sync for Common<T> {}
 impl<T: FileSystem> Common<T> {
     /// Makes the slab cache. Once for each file system.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let supers = Supers::new()?;
         let cache = super_block::create_cache::<T>()?;
-        Ok(Arc::new(Self { cache, supers }, GFP_KERNEL)?)
+        let _fs = PhantomData;
+        Ok(Arc::new(Self { cache, _fs }, GFP_KERNEL)?)
     }
 
     /// The cache that its inodes come from.
     pub(super) fn cache(&self) -> NonNull<bindings::kmem_cache> {
         self.cache
-    }
-
-    /// Its super blocks that are mounted.
-    pub(crate) fn supers(&self) -> &Arc<Supers<T>> {
-        &self.supers
     }
 
     /// What belongs to a `file_system_type`.

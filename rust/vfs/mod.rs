@@ -26,7 +26,6 @@ pub(crate) mod mounted;
 pub(crate) mod page;
 pub(crate) mod pagecache;
 pub(crate) mod super_block;
-pub(crate) mod supers;
 pub(crate) mod time;
 pub(crate) mod user_pages;
 pub(crate) mod xattr;
@@ -35,7 +34,6 @@ pub(crate) use fs::{Common, FileSystem, Registration};
 pub(crate) use inode::Inode;
 pub(crate) use mounted::Mounted;
 pub(crate) use super_block::SuperBlock;
-pub(crate) use supers::Supers;
 
 use kernel::prelude::*;
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reaching a super block from background work.
+//! Reaching a super block from elsewhere: work in the background, a driver whose device goes.
 //!
-//! Whoever works for a mount without being called by its users holds a [`Mounted`]. The super block is lent through it from
+//! Whoever works on a mount without being called by its users holds a [`Mounted`]. The super block is lent through it from
 //! the end of the mount call to the beginning of the unmount, which waits for those that have it: later, an inode that
 //! somebody still holds would outlive its super block.
 //!
-//! Locks: one mutex, outside the locks of inodes and inside `s_umount`.
+//! Locks: one mutex, outside the locks of inodes and inside `s_umount`; the super block's list of inodes has a spinlock, with
+//! the inode's own inside.
 
-use super::{FileSystem, SuperBlock};
+use super::{inode::Ref, FileSystem, SuperBlock};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{new_mutex, prelude::*, sync::Mutex};
@@ -60,8 +61,46 @@ impl<T: FileSystem> Mounted<T> {
         *self.sb.lock() = NonNull::new(sb).map(Pointer);
     }
 
-    /// The unmount begins. Waits for those that have the super block.
-    pub(super) fn close(&self) {
-        *self.sb.lock() = None;
+    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it.
+    pub(super) fn close(&self, sb: *mut bindings::super_block) {
+        let mut lent = self.sb.lock();
+        if lent.as_ref().is_some_and(|lent| lent.0.as_ptr() == sb) {
+            *lent = None;
+        }
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Calls `f` for the inodes in memory. May leave out those that come meanwhile; leaves out those that are leaving.
+    pub(crate) fn for_each_inode(&self, mut f: impl FnMut(&Ref<T>)) {
+        let mut last = None;
+        while let Some(inode) = self.inode_after(last.as_ref()) {
+            f(&inode);
+            // The one before is given up only now: its place in the list was needed.
+            last = Some(inode);
+        }
+    }
+
+    /// The inode that follows in the list; the first one without `last`.
+    fn inode_after(&self, last: Option<&Ref<T>>) -> Option<Ref<T>> {
+        let sb = self.as_raw();
+        // SAFETY: The list is walked under its lock. `last` is on it, as inodes leave it with their last reference. What is on
+        // it is an inode of `T`, set up since it was allocated.
+        unsafe {
+            bindings::rust_fuse_inode_list_lock(sb);
+            let head = &raw mut (*sb).s_inodes;
+            let mut at = match last {
+                Some(inode) => (*inode.as_raw()).i_sb_list.next,
+                None => (*head).next,
+            };
+            let mut found = None;
+            while at != head && found.is_none() {
+                let inode = kernel::container_of!(at, bindings::inode, i_sb_list);
+                found = NonNull::new(bindings::igrab(inode)).map(|inode| Ref::from_raw(inode));
+                at = (*at).next;
+            }
+            bindings::rust_fuse_inode_list_unlock(sb);
+            found
+        }
     }
 }

@@ -236,11 +236,7 @@ pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::
     }
     // SAFETY: The private data is set; `kill_sb` closes it before anything else.
     unsafe { M::Fs::mounted(SuperBlock::<M::Fs>::from_raw(sb).data()).open(sb) };
-    // SAFETY: The super block's type is the member of a registration that outlives it; `kill_sb` takes it off.
-    unsafe {
-        let supers = Common::<M::Fs>::of((*sb).s_type).supers();
-        supers.add(SuperBlock::from_raw(sb))
-    }
+    Ok(())
 }
 
 /// Ends a super block.
@@ -253,9 +249,8 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
     unsafe {
         let info = (*sb).s_fs_info;
         if !info.is_null() {
-            T::mounted(&*info.cast::<T::Super>()).close();
+            T::mounted(&*info.cast::<T::Super>()).close(sb);
         }
-        Common::<T>::of((*sb).s_type).supers().remove(sb);
         bindings::kill_anon_super(sb);
         // Lockless walks may still be in `permission` or `d_revalidate`.
         kernel::bindings::synchronize_rcu();

@@ -9,7 +9,9 @@ use crate::{
     dax::stats::Stats,
     dax_core::device::Window,
     sysfs,
+    vfs::Mounted,
     virtio::{device::Device, DeviceId, Driver},
+    Fuse,
 };
 use kernel::{device::Core, prelude::*, str::CStr, sync::Arc};
 
@@ -26,6 +28,7 @@ pub(crate) struct Instance {
     channel: Arc<Channel>,
     window: Option<Arc<Window>>,
     dax_stats: Arc<Stats>,
+    mounted: Arc<Mounted<Fuse>>,
 }
 
 impl Instance {
@@ -42,6 +45,11 @@ impl Instance {
     /// What happened in its window.
     pub(crate) fn dax_stats(&self) -> &Arc<Stats> {
         &self.dax_stats
+    }
+
+    /// Lends the super block of its mount, if there is one.
+    pub(crate) fn mounted(&self) -> &Arc<Mounted<Fuse>> {
+        &self.mounted
     }
 
     /// Its DAX window, if it has one that can be used.
@@ -83,6 +91,7 @@ impl Driver for VirtioFs {
                 channel,
                 window,
                 dax_stats: Arc::new(Stats::default(), GFP_KERNEL)?,
+                mounted: Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
             },
             GFP_KERNEL,
         )?;
@@ -111,10 +120,8 @@ impl Driver for VirtioFs {
     fn remove(dev: &Device<Core<'_>>, data: &Bound) {
         data.registry.remove(&data.instance);
         // As long as the window still shows what it showed.
-        let mounted = unplug::close_window(&data.registry, &data.instance);
+        unplug::close_window(&data.instance);
         data.instance.channel.shutdown(dev);
-        // Ends the mount if it was unmounted meanwhile; nothing it asks for is waited for any more.
-        drop(mounted);
     }
 }
 

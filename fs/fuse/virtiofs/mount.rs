@@ -12,7 +12,7 @@ use crate::{
     super_block::{Mount, Origin},
     vfs::{
         fs::{Param, Parsed, Type},
-        SuperBlock,
+        Mounted, SuperBlock,
     },
     Fuse,
 };
@@ -28,6 +28,11 @@ impl Device {
     /// Whether it is this one.
     pub(super) fn is(&self, instance: &Instance) -> bool {
         core::ptr::eq(&*self.instance, instance)
+    }
+
+    /// What lends the super block.
+    pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
+        self.instance.mounted()
     }
 }
 

@@ -5,7 +5,7 @@
 //! Locks: one mutex around the list, inside nothing.
 
 use super::{channel::Channel, Instance};
-use crate::{dax::stats::Stats, sync::OwnedQueue, sysfs, vfs::Supers, Fuse};
+use crate::{dax::stats::Stats, sync::OwnedQueue, sysfs};
 use core::fmt::Write as _;
 use kernel::{
     device::Device,
@@ -28,8 +28,6 @@ pub(crate) struct Registry {
     sysfs: SetOnce<sysfs::Set<Shown>>,
     /// The number of the next device there.
     next: Atomic<u32>,
-    /// What is mounted.
-    supers: SetOnce<Arc<Supers<Fuse>>>,
 }
 
 /// A device in sysfs. It has the tag for itself: whoever reads a file of it does not keep the window.
@@ -66,7 +64,6 @@ impl Registry {
                 work: OwnedQueue::new(c"rust_fuse")?,
                 sysfs: SetOnce::new(),
                 next: Atomic::new(0),
-                supers: SetOnce::new(),
             }),
             GFP_KERNEL,
         )
@@ -77,16 +74,6 @@ impl Registry {
     pub(crate) fn publish(&self) -> Result {
         self.sysfs.populate(sysfs::Set::new(c"virtiofs")?);
         Ok(())
-    }
-
-    /// Says where the super blocks are. Before the first device comes.
-    pub(crate) fn set_supers(&self, supers: Arc<Supers<Fuse>>) {
-        self.supers.populate(supers);
-    }
-
-    /// What is mounted.
-    pub(super) fn supers(&self) -> Option<&Supers<Fuse>> {
-        self.supers.as_ref().map(|supers| &**supers)
     }
 
     /// Where deferred work runs.
