@@ -7,6 +7,7 @@
 
 use crate::{
     chan::{self, Transport},
+    dax::pass::Pass,
     ops::file::Release,
     proto::{
         file::{OpenOut, ReleaseIn},
@@ -69,6 +70,8 @@ pub(crate) struct FileData {
     pub(crate) stream: readdir::cache::Stream,
     /// How many have data read that will be needed, and do not wait for it.
     advising: Atomic<u32>,
+    /// Where the last access by DAX ended.
+    pub(crate) pass: Pass,
 }
 
 impl FileData {
@@ -83,6 +86,7 @@ impl FileData {
                 ofd: SetOnce::new(),
                 stream: readdir::cache::Stream::default(),
                 advising: Atomic::new(0),
+                pass: Pass::default(),
             },
             GFP_KERNEL,
         )?)

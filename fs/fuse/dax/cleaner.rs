@@ -48,12 +48,7 @@ impl Dax {
     fn leave_from(self: &Arc<Self>, inode: &Inode, index: u64) {
         let mut any = false;
         while let Some(id) = inode.data().ranges.take_from(index) {
-            let mut ranges = self.ranges.lock();
-            // What is in use or on its way stays where it is, and is reclaimed like others.
-            if let Ok(token) = ranges.begin_unmap(id) {
-                let _ = ranges.leave(token);
-                any = true;
-            }
+            any |= self.ranges.lock().abandon(id);
         }
         if any {
             // Who waits for a range can map over these.

@@ -7,7 +7,7 @@
 
 use super::{
     pin::{Pin, Want, Why},
-    ranges::{RANGE_SHIFT, RANGE_SIZE},
+    ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
     Dax,
 };
 use crate::{
@@ -33,19 +33,24 @@ impl Operations for Fuse {
 fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     let dax = inode.sb().data().dax().ok_or(EIO)?;
     let pos = fault.touched();
-    let want = Want::new(fault.write(), fault.file().writable());
+    let index = pos >> RANGE_SHIFT;
+    let mut want = Want::new(fault.write(), fault.file().writable());
+    let at_start = pos & (RANGE_SIZE - 1) == 0;
+    if at_start && (index == 0 || dax.just_behind(inode, index).is_some()) {
+        want.by = By::Pass;
+    }
     if fault.is_huge() && dax.is_passing_visit(inode, pos) {
         return Ok(Outcome::FALLBACK);
     }
     loop {
         // Beyond the end of the file there is nothing to map; the fault itself says so.
         let _pin = if pos < inode.size() {
-            Some(pin_or_reclaim(dax, inode, pos >> RANGE_SHIFT, want)?)
+            Some(pin_or_reclaim(dax, inode, index, want)?)
         } else {
             None
         };
-        if pos & (RANGE_SIZE - 1) == 0 && pos > 0 {
-            dax.pass_into(inode, pos >> RANGE_SHIFT, &want);
+        if at_start && index > 0 {
+            dax.pass_into(inode, index, &want);
         }
         let lock = inode.invalidate_lock_shared_killable()?;
         match fault.handle(&lock) {
@@ -68,9 +73,9 @@ impl Dax {
     /// will soon be another's: one page of it is much less work to map and to take away again than all.
     fn is_passing_visit(&self, inode: &Inode, pos: u64) -> bool {
         let index = pos >> RANGE_SHIFT;
-        let full = self.ranges.lock().counts().free == 0;
-        full && pos & (RANGE_SIZE - 1) >= PAGE_SIZE as u64
+        pos & (RANGE_SIZE - 1) >= PAGE_SIZE as u64
             && inode.data().ranges.get(index).is_none()
+            && self.ranges.lock().counts().free == 0
             && !self.heat.lock().miss(inode.key(), index)
     }
 }
@@ -83,18 +88,25 @@ fn pin_or_reclaim<'a>(
     want: Want<'_>,
 ) -> Result<Pin<'a>> {
     let mut place = None;
+    let behind = match want.by {
+        By::Access => None,
+        By::Pass | By::Ahead => dax.just_behind(inode, index),
+    };
     loop {
         let want = Want {
-            take_over: true,
+            take: Take::Over { behind },
             place: place.as_ref(),
             ..want
         };
+        // What the attempt itself changes, by closing a range with a pinned page and opening it again, is no chance.
+        let seen = dax.chances();
         match dax.pin(inode, index, &want) {
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
-            // What the attempt itself changed, by closing a range with a pinned page and opening it again, is no news.
-            Err(Why::NoRange) if place.is_some() => dax.wait_a_while(dax.epoch())?,
-            Err(Why::NoRange) => place = Some(dax.line_up()?),
+            Err(Why::NoRange) => match &place {
+                Some(place) => place.wait(seen)?,
+                None => place = Some(dax.line_up()?),
+            },
         }
     }
 }

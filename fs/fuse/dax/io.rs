@@ -8,7 +8,7 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{RANGE_SHIFT, RANGE_SIZE},
+    ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
 };
 use crate::{
     attr,
@@ -46,7 +46,12 @@ fn each_range<const WRITE: bool>(
     let file = io.file();
     let inode = file.inode();
     let dax = inode.sb().data().dax().ok_or(EIO)?;
+    let pass = &file.data().pass;
+    let mut continues = pass.continues_at(io.pos());
     let mut want = Want::new(WRITE, file.writable());
+    if continues {
+        want.by = By::Pass;
+    }
     let mut done = 0;
     // Rounds in which the user's memory, faulted in, was gone again before a byte was copied.
     let mut fruitless = 0;
@@ -66,9 +71,9 @@ fn each_range<const WRITE: bool>(
         let moved = if fruitless < FRUITLESS {
             match dax.pin(inode, index, &want) {
                 Ok(pin) => {
-                    if want.take_over {
+                    if want.take != Take::Free {
                         dax.has_got_it(inode, index);
-                        want.take_over = false;
+                        want.take = Take::Free;
                     }
                     let at_start = pos & (RANGE_SIZE - 1) == 0;
                     if done == 0 && index > 0 && (at_start || want.ranges > 1) {
@@ -77,16 +82,18 @@ fn each_range<const WRITE: bool>(
                     pin.window()
                         .copy(pin.addr() + (pos & (RANGE_SIZE - 1)), n, io)
                 }
-                Err(Why::NoRange)
-                    if !want.take_over && dax.is_worth_it(inode, index, pos & (RANGE_SIZE - 1)) =>
-                {
-                    want.take_over = true;
-                    continue;
-                }
                 Err(Why::NoRange) => {
+                    let worth = match want.take {
+                        Take::Free => dax.is_worth(inode, pos, continues, pass),
+                        Take::Over { .. } => None,
+                    };
+                    if let Some((by, take)) = worth {
+                        (want.by, want.take) = (by, take);
+                        continue;
+                    }
                     dax.stats().fallbacks.add(1);
                     trace::dax_fallback(inode.key(), index);
-                    want.take_over = false;
+                    want.take = Take::Free;
                     other(io, n)
                 }
                 Err(Why::Failed(e)) => Err(e),
@@ -99,6 +106,8 @@ fn each_range<const WRITE: bool>(
             Ok(m) => {
                 done += m;
                 fruitless = 0;
+                continues = true;
+                pass.ended_at(io.pos());
             }
             // The range is let go while the user's memory is faulted in, which may need a range itself.
             Err(e) if e == EFAULT && fruitless < FRUITLESS && io.fault_in(n) => fruitless += 1,

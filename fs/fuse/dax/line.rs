@@ -3,19 +3,27 @@
 //! Who waits for a range, in the order in which they came.
 //!
 //! Only faults wait: what is read and written can go by request. While somebody waits, ranges that become free are for the
-//! first of them, and nobody else takes one.
+//! first of them, nobody else takes one, and nobody else is woken.
 //!
 //! Locks: one spinlock, inside nothing, with nothing inside.
 
-use super::{Dax, Waiting};
+use super::{Dax, Waiting, PINNED_MS};
 use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
-    sync::atomic::{Acquire, Release},
+    sync::atomic::{Acquire, Full, Release},
 };
 
 /// The number of the first one when there is none.
 pub(super) const NOBODY: u64 = u64::MAX;
+
+/// Wait queues that they share; mostly each has one of its own.
+pub(super) const QUEUES: usize = 8;
+
+/// The queue that a number belongs to.
+fn queue_of(number: u64) -> usize {
+    number as usize % QUEUES
+}
 
 /// The places of those who wait.
 pub(super) struct Line {
@@ -51,8 +59,27 @@ impl Drop for Place<'_> {
         self.dax.first_in_line.store(line.first(), Release);
         drop(line);
         drop(left);
-        // The next one is the first now.
-        self.dax.change_for_waiters();
+        // The next one is the first now. It can take what is free, closed or mapped; what is on its way will wake it.
+        let counts = self.dax.ranges.lock().counts();
+        if counts.free + counts.left + counts.parked + counts.mapped > 0 {
+            self.dax.wake_first();
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Waits until this is the first place and there was a chance after [`Dax::chances`] were `seen`; not for long, as a pinned
+    /// page that is let go tells nobody.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` on a fatal signal.
+    pub(super) fn wait(&self, seen: u64) -> Result {
+        let Some(queue) = self.dax.sleepers.get(queue_of(self.number)) else {
+            return Ok(());
+        };
+        let ready = || (self.dax.chances() != seen && self.dax.is_turn(Some(self))).then_some(());
+        queue.wait_killable_for(PINNED_MS, ready).map(|_| ())
     }
 }
 
@@ -76,6 +103,22 @@ impl Dax {
             number,
             _waiting: waiting,
         })
+    }
+
+    /// The times at which there may have been something to take, so far.
+    pub(super) fn chances(&self) -> u64 {
+        self.chances.load(Acquire)
+    }
+
+    /// There may be something to take: wakes who is first.
+    pub(super) fn wake_first(&self) {
+        self.chances.fetch_add(1, Full);
+        let first = self.first_in_line.load(Acquire);
+        if first != NOBODY {
+            if let Some(queue) = self.sleepers.get(queue_of(first)) {
+                queue.wake_all();
+            }
+        }
     }
 
     /// Whether it is the turn of who has `place`, or has none, to take a range.

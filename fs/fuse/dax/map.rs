@@ -34,6 +34,13 @@ impl Map {
             .count() as u64
     }
 
+    /// How many parts in a row, up to `most`, have a range from `index` on.
+    pub(super) fn mapped_from(&self, index: u64, most: u64) -> u64 {
+        (index..index.saturating_add(most))
+            .take_while(|index| self.get(*index).is_some())
+            .count() as u64
+    }
+
     /// Notes that `index` will be in `id`. False when it has a range already.
     ///
     /// # Errors

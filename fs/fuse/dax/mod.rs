@@ -5,7 +5,7 @@
 //! The window is cut into ranges of 2 MiB ([`ranges`]: which is free, which maps what). An inode knows which range each of
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
 //! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
-//! serves page faults. When the window is full, [`policy`] says which parts are worth a range, [`reclaim`] takes one from others,
+//! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a range, [`reclaim`] takes one from others,
 //! and [`line`] who is next. [`cleaner`] unmaps what inodes leave behind.
 //!
 //! Locks: the table of ranges has a spinlock, which is never held while anything waits. A hit takes no lock: the inode's map is
@@ -18,6 +18,7 @@ pub(crate) mod fault;
 pub(crate) mod io;
 mod line;
 pub(crate) mod map;
+pub(crate) mod pass;
 pub(crate) mod pin;
 pub mod policy;
 pub mod ranges;
@@ -114,6 +115,11 @@ pub(crate) struct Dax {
     line: SpinLock<line::Line>,
     /// Who of them is first.
     first_in_line: Atomic<u64>,
+    /// Counts the times at which there may have been something to take.
+    chances: Atomic<u64>,
+    /// Where they sleep, by their number.
+    #[pin]
+    sleepers: [WaitQueue; line::QUEUES],
     /// REMOVEMAPPINGs on their way.
     removals: Atomic<u32>,
     /// The server does not map over what is mapped: it has to be told to unmap first.
@@ -194,6 +200,8 @@ impl Dax {
                 changed <- new_waitq!("fuse dax ranges"),
                 line <- new_spinlock!(line::Line::new(), "fuse dax line"),
                 first_in_line: Atomic::new(line::NOBODY),
+                chances: Atomic::new(0),
+                sleepers <- pin_init::pin_init_array_from_fn(|_| new_waitq!("fuse dax line")),
                 removals: Atomic::new(0),
                 no_overlay: Flag::default(),
                 cleaning: Atomic::new(cleaner::stage::IDLE),
@@ -210,22 +218,38 @@ impl Dax {
         self.epoch.load(Acquire)
     }
 
-    /// Says that the table changed.
+    /// Says that the table changed, so that there may be a range to take.
     fn change(&self) {
+        self.publish();
+        self.wake();
+    }
+
+    /// Shows how many ranges are in which state.
+    fn publish(&self) {
         let (counts, ahead) = {
             let ranges = self.ranges.lock();
             (ranges.counts(), ranges.ahead())
         };
         self.stats.set_ranges(&counts);
         self.stats.set_ahead(&ahead);
+    }
+
+    /// A range is done changing, but is none to take: wakes who waits for that one, and nobody who waits for any.
+    fn settled(&self) {
         self.epoch.fetch_add(1, Release);
         self.changed.wake_all();
     }
 
-    /// As [`Self::change`], for changes that matter to nobody but those who wait: free when there are none.
-    fn change_for_waiters(&self) {
+    /// Wakes who waits for a certain range, and who is first in line.
+    fn wake(&self) {
+        self.settled();
+        self.wake_first();
+    }
+
+    /// As [`Self::wake`], where the number of ranges in each state is the same: free when nobody waits.
+    fn wake_waiters(&self) {
         if self.waiting.load(Acquire) > 0 {
-            self.change();
+            self.wake();
         }
     }
 

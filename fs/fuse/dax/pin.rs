@@ -7,7 +7,7 @@
 
 use super::{
     line::Place,
-    ranges::{Refused, Use},
+    ranges::{By, Refused, Take, Use},
     Dax,
 };
 use crate::{dax_core::device::Window, inode::Inode};
@@ -23,7 +23,7 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         if let Some(using) = self.using.take() {
             if self.dax.hits.put(using) {
-                self.dax.change_for_waiters();
+                self.dax.wake_waiters();
             }
         }
     }
@@ -64,8 +64,10 @@ pub(crate) struct Want<'a> {
     pub(crate) may_write: bool,
     /// How many ranges from this one on are wanted.
     pub(crate) ranges: u64,
-    /// It is worth a range of something else.
-    pub(super) take_over: bool,
+    /// Who wants it.
+    pub(super) by: By,
+    /// What it is worth.
+    pub(super) take: Take,
     /// Where in the line the caller waits.
     pub(super) place: Option<&'a Place<'a>>,
 }
@@ -77,7 +79,8 @@ impl Want<'_> {
             write,
             may_write,
             ranges: 1,
-            take_over: false,
+            by: By::Access,
+            take: Take::Free,
             place: None,
         }
     }

@@ -5,11 +5,12 @@
 //! Mapping costs two round trips (REMOVEMAPPING, SETUPMAPPING) and page tables; a READ or WRITE costs one. So a part
 //! earns a range by being asked for repeatedly: [`Heat`] counts the misses of each part, roughly, in a table that never
 //! grows and forgets with time. Parts that are asked for less often go by READ and WRITE, which reach the same data, the
-//! host's page cache. A sequential pass asks for each part many times in a row and is mapped soon; uniform random access
-//! to a set much larger than the window never gets warm, and costs what it would without a window.
+//! host's page cache. Uniform random access to a set much larger than the window never gets warm, and costs what it would
+//! without a window. A sequential pass asks for each part many times in a row and is mapped at once.
 //!
 //! Pure: no locks, no allocation; callers keep it behind a short lock.
 
+use super::ranges::RANGE_SIZE;
 use core::borrow::BorrowMut;
 
 /// Misses of a part, not long ago, from which on it is worth a range.
@@ -20,6 +21,18 @@ pub const COUNTERS_PER_RANGE: usize = 8;
 
 /// Misses for each range of the window after which the past counts half.
 const HALF_LIFE: usize = 8;
+
+/// A pass in the middle of a part is worth a range of something else if it still wants so many bytes of the part, and has
+/// come so far since it took one last: less is a few READs.
+const PASS_LEAST: u64 = 64 << 10;
+
+/// Whether a sequential pass that is at `pos`, in a part without a range of a file of `size` bytes, is worth one; it took one
+/// at `last` (0: never). Where more passes run than there are ranges, they take them from each other, but not all the time.
+pub fn is_worth_a_pass(pos: u64, size: u64, last: u64) -> bool {
+    let rest = RANGE_SIZE - (pos & (RANGE_SIZE - 1));
+    let wanted = size.saturating_sub(pos).min(rest);
+    wanted >= PASS_LEAST && (last == 0 || pos.abs_diff(last) >= PASS_LEAST) && pos > 0
+}
 
 /// How often parts of files were missed, not long ago.
 ///

@@ -44,13 +44,17 @@ mod slot;
 mod token;
 mod word;
 
-pub use reclaim::Found;
+pub use reclaim::{
+    Found,
+    Take, //
+};
 pub use slot::{
     Ahead,
     Counts,
     Slot, //
 };
 pub use token::{
+    By,
     Fate,
     Mapping,
     Mode,
@@ -214,11 +218,18 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
         Ok(())
     }
 
+    const fn mapping(over: bool) -> State {
+        State::Mapping {
+            over,
+            unwanted: false,
+        }
+    }
+
     /// Takes the free slot at `index`, if it is free.
     fn reserve_at(&mut self, index: u32, owner: Owner) -> Option<Mapping> {
         let id = self.id_at(index)?;
         let step = self.step(id, |state| match state {
-            State::Free => Ok(State::Mapping { over: false }),
+            State::Free => Ok(Self::mapping(false)),
             _ => Err(Refused::Busy),
         });
         step.ok()?;
@@ -271,27 +282,33 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
     /// [`Refused::Gone`], see [`Self::upgraded`].
     pub fn release(&mut self, token: Mapping) -> Result<(), Refused> {
         let state = match self.slot(token.0)?.state {
-            State::Mapping { over: true } => State::Left { tried: false },
-            State::Mapping { over: false } => State::Free,
+            State::Mapping { over: true, .. } => State::Left { tried: false },
+            State::Mapping { over: false, .. } => State::Free,
             _ => return Err(Refused::Gone),
         };
         self.end(token.0, state)
     }
 
-    /// Notes that the host has mapped the file range; `ahead`, that nobody waits for it.
-    ///
-    /// It counts as used, so that it is not given up before its first user comes.
+    /// Notes that the host has mapped the file range. It counts as used, so that it is not given up before its first user
+    /// comes.
     ///
     /// # Errors
     ///
-    /// [`Refused::Gone`], see [`Self::upgraded`].
-    pub fn mapped(&mut self, token: Mapping, mode: Mode, ahead: bool) -> Result<RangeId, Refused> {
-        self.step(token.0, |state| match state {
-            State::Mapping { .. } => Ok(State::Mapped(Live::new(ahead))),
-            _ => Err(Refused::Gone),
-        })?;
+    /// [`Refused::Gone`]: nobody wants it any more, and it is nobody's now; also see [`Self::upgraded`].
+    pub fn mapped(&mut self, token: Mapping, mode: Mode, by: By) -> Result<RangeId, Refused> {
+        match self.slot(token.0)?.state {
+            State::Mapping {
+                unwanted: false, ..
+            } => self.step(token.0, |_| Ok(State::Mapped(Live::new(by))))?,
+            State::Mapping { unwanted: true, .. } => {
+                self.end(token.0, State::Left { tried: false })?;
+                self.ahead.wasted += u64::from(by == By::Ahead);
+                return Err(Refused::Gone);
+            }
+            _ => return Err(Refused::Gone),
+        }
         self.hits.set(token.0, mode);
-        if !ahead {
+        if by != By::Ahead {
             self.hits.open(token.0.index);
         }
         Ok(token.0)

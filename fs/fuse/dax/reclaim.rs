@@ -10,8 +10,12 @@
 //! Locks: the victim's invalidate lock for writing while its layout is broken; nothing while the server is asked.
 
 use super::{
+    pass::Pass,
     pin::Why,
-    ranges::{Counts, Found, Mapping, Owner, RangeId, Refused, Unmapping, RANGE_SIZE},
+    ranges::{
+        By, Counts, Found, Mapping, Owner, RangeId, Refused, Take, Unmapping, RANGE_SHIFT,
+        RANGE_SIZE,
+    },
     Dax, RECLAIMER,
 };
 use crate::{
@@ -31,12 +35,24 @@ const PARKED_SHARE: u32 = 16;
 const PARKED_MOST: u32 = 32;
 
 impl Dax {
-    /// The window is full and a part of a file was missed, `at` so many bytes from its start: is it worth a range of something
-    /// else? Otherwise the data goes by READ or WRITE.
-    pub(super) fn is_worth_it(&self, inode: &Inode, index: u64, at: u64) -> bool {
+    /// The window is full and an access at `pos` missed: says what may be taken for it and for whom. Otherwise the data goes by
+    /// READ or WRITE.
+    pub(super) fn is_worth(
+        &self,
+        inode: &Inode,
+        pos: u64,
+        continues: bool,
+        pass: &Pass,
+    ) -> Option<(By, Take)> {
+        let index = pos >> RANGE_SHIFT;
+        let behind = self.just_behind(inode, index);
         // A sequential pass that comes in from a part that has a range will want all of this one.
-        (at == 0 && inode.data().ranges.mapped_before(index, 1) > 0)
-            || self.heat.lock().miss(inode.key(), index)
+        let comes_in = pos & (RANGE_SIZE - 1) == 0 && behind.is_some();
+        if comes_in || (continues && pass.may_take(pos, inode.size())) {
+            return Some((By::Pass, Take::Over { behind }));
+        }
+        let hot = self.heat.lock().miss(inode.key(), index);
+        hot.then_some((By::Access, Take::Over { behind: None }))
     }
 
     /// A part got the range that it was worth.
@@ -56,21 +72,14 @@ impl Dax {
         // One that is not in memory has no layout to break.
         let broken = inode
             .as_deref()
-            .map_or(Ok(()), |inode| break_layout(inode, was.index));
+            .map_or(Ok(()), |inode| break_layout(inode, was.index, 1));
         match broken {
             Ok(()) => Some((token, inode)),
             Err(_) => {
-                self.reopen(token);
+                self.reopen([token].into_iter());
                 None
             }
         }
-    }
-
-    /// A page of the range is pinned.
-    fn reopen(&self, token: Unmapping) {
-        self.stats.pinned.add(1);
-        let _ = self.ranges.lock().unmap_cancelled(token);
-        self.change_for_waiters();
     }
 
     /// Makes what was found ready to be mapped for `owner`; looks for something else where a page is pinned. Also says
@@ -83,9 +92,11 @@ impl Dax {
         self: &Arc<Self>,
         sb: &SuperBlock<Fuse>,
         owner: Owner,
+        take: Take,
         mut found: Found,
     ) -> Result<(Mapping, bool), Why> {
-        for _ in 0..TRIES {
+        let mut fruitless = 0;
+        loop {
             let (emptied, was) = match found {
                 Found::Ready(token) => return Ok((token, false)),
                 Found::Closed(token, was) => (Some((token, sb.find_inode(was.inode))), was),
@@ -99,17 +110,13 @@ impl Dax {
                 self.stats.reclaims.add(1);
                 return self.hand_over(token, owner);
             }
-            let next = self.ranges.lock().find(owner, true);
+            fruitless += 1;
+            if fruitless == TRIES {
+                return Err(Why::NoRange);
+            }
+            let next = self.ranges.lock().find(owner, take);
             found = next.ok_or(Why::NoRange)?;
         }
-        // The last one that was found is not looked at any more.
-        match found {
-            Found::Ready(token) => return Ok((token, false)),
-            Found::Closed(token, _) | Found::Victim(token, _) => {
-                let _ = self.ranges.lock().unmap_cancelled(token);
-            }
-        }
-        Err(Why::NoRange)
     }
 
     /// Gives the slot of a range that nobody can reach any more to `owner`.
@@ -143,10 +150,10 @@ impl Dax {
     pub(super) fn abandon(self: &Arc<Self>, inode: &Inode, index: u64, id: RangeId) -> Result {
         let seen = self.epoch();
         let closed = self.ranges.lock().begin_unmap(id).ok();
-        let emptied = closed.and_then(|token| match break_layout(inode, index) {
+        let emptied = closed.and_then(|token| match break_layout(inode, index, 1) {
             Ok(()) => Some(token),
             Err(_) => {
-                self.reopen(token);
+                self.reopen([token].into_iter());
                 None
             }
         });
@@ -163,16 +170,16 @@ impl Dax {
     }
 }
 
-/// Takes one part of a file out of page tables.
+/// Takes `count` parts of a file, from `index` on, out of page tables.
 ///
 /// # Errors
 ///
 /// When a page is pinned.
-fn break_layout(inode: &Inode, index: u64) -> Result {
+pub(super) fn break_layout(inode: &Inode, index: u64, count: u64) -> Result {
     let start = index * RANGE_SIZE;
     inode
         .invalidate_lock()
-        .try_break_layout(start, start + RANGE_SIZE - 1)
+        .try_break_layout(start, start + count * RANGE_SIZE - 1)
 }
 
 /// How many ranges the reclaimer keeps parked.

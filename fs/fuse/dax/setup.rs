@@ -9,7 +9,7 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{Found, Mapping, Mode, Owner, RangeId, Upgrading, RANGE_SIZE},
+    ranges::{By, Counts, Found, Mapping, Mode, Owner, RangeId, Upgrading, RANGE_SIZE},
     Dax,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 use kernel::{prelude::*, sync::Arc};
 
 /// Ranges that one SETUPMAPPING maps at most: 16 MiB.
-const RUN: usize = 8;
+pub(super) const RUN: usize = 8;
 
 /// What a SETUPMAPPING does to a range.
 enum Step {
@@ -42,13 +42,14 @@ enum Step {
 struct Setup {
     dax: Arc<Dax>,
     mode: Mode,
-    /// Nobody waits for it.
-    ahead: bool,
+    by: By,
+    /// The host may still have another mapping there.
+    over: bool,
     steps: [Option<Step>; RUN],
 }
 
 impl Setup {
-    fn new(dax: &Arc<Dax>, writable: bool, ahead: bool) -> Self {
+    fn new(dax: &Arc<Dax>, writable: bool, by: By) -> Self {
         let mode = if writable {
             Mode::ReadWrite
         } else {
@@ -57,20 +58,21 @@ impl Setup {
         Self {
             dax: dax.clone(),
             mode,
-            ahead,
+            by,
+            over: false,
             steps: [const { None }; RUN],
         }
     }
 
-    /// Notes how it ended.
-    fn settle(&mut self, result: Result<(), &Failed>) {
+    /// Notes how it ended. Returns whether something is left for the cleaner.
+    fn settle(&mut self, result: Result<(), &Failed>) -> bool {
         let mut ranges = self.dax.ranges.lock();
         for step in self.steps.iter_mut().map_while(Option::take) {
-            // The tokens are of this table, which refuses none of them.
+            // Refused is only what nobody wants any more.
             let _ = match (step, result) {
                 (Step::Map(token), Ok(())) => {
                     self.dax.stats.maps.add(1);
-                    ranges.mapped(token, self.mode, self.ahead).map(drop)
+                    ranges.mapped(token, self.mode, self.by).map(drop)
                 }
                 (Step::Map(token), Err(failed)) if failed.known => ranges.release(token),
                 (Step::Map(token), Err(_)) => ranges.retire_mapping(token),
@@ -82,6 +84,7 @@ impl Setup {
                 (Step::Upgrade(token), Err(_)) => ranges.retire_upgrade(token),
             };
         }
+        ranges.has_left()
     }
 }
 
@@ -89,36 +92,52 @@ impl chan::Owner for Setup {
     fn answered(&mut self, result: Result<(), &Failed>) {
         let count = self.steps.iter().flatten().count();
         trace::dax_setup_done(count as u32, result.map_err(|failed| failed.error));
-        self.settle(result);
-        self.dax.change();
+        let left = self.settle(result);
         if result.is_ok() {
             self.dax.stats.setups.add(1);
+        }
+        if result.is_ok() && self.by != By::Ahead {
+            // Who asked for it uses it now.
+            self.dax.publish();
+            self.dax.settled();
         } else {
-            // What was to be replaced may still be there. Whoever tries again maps over it, or waits for this.
+            self.dax.change();
+        }
+        if let Err(failed) = result {
+            // A server of that kind has to be told to unmap first: once this is known, the next try does.
+            let refuses = [EBUSY, EEXIST, EINVAL, errno::eopnotsupp()];
+            if self.over && failed.known && refuses.contains(&failed.error) {
+                self.dax.no_overlay.set();
+            }
+        }
+        if left {
+            // What was to be replaced, or what nobody wants any more. Whoever tries again maps over it, or waits for this.
             self.dax.clean_more();
         }
     }
 }
 
 /// Adjacent ranges that were taken for adjacent parts of a file, and are about to be mapped.
-struct Taken {
+pub(super) struct Taken {
     setup: Setup,
     first: RangeId,
     count: usize,
-    /// The host may still have another mapping there.
-    over: bool,
+}
+
+/// How many ranges may be taken beyond the one that is needed: none where the window gets full.
+pub(super) fn to_spare(counts: &Counts) -> u64 {
+    counts.free.saturating_sub(counts.total / 4 + 1).into()
 }
 
 impl Dax {
     /// Takes up to `count` free ranges for the parts from `index` on, or one that was something else's if `want` says so;
     /// `None` when somebody else has done so.
-    fn take_ranges(
+    pub(super) fn take_ranges(
         self: &Arc<Self>,
         inode: &Inode,
         index: u64,
         want: &Want<'_>,
         count: u64,
-        ahead: bool,
     ) -> Result<Option<Taken>, Why> {
         if !self.is_turn(want.place) {
             return Err(Why::NoRange);
@@ -129,7 +148,7 @@ impl Dax {
         };
         let mut run = [const { None }; RUN];
         let mut ranges = self.ranges.lock();
-        let over = match ranges.find(owner(index), want.take_over) {
+        let over = match ranges.find(owner(index), want.take) {
             Some(Found::Ready(first)) => {
                 let more = RUN.min(count as usize) - 1;
                 ranges.reserve_run(first, (index + 1..).take(more).map(owner), &mut run);
@@ -138,20 +157,31 @@ impl Dax {
             }
             Some(found) => {
                 drop(ranges);
-                let (token, over) = self.take_over(inode.sb(), owner(index), found)?;
+                let (token, over) = self.take_over(inode.sb(), owner(index), want.take, found)?;
                 run[0] = Some(token);
                 over
             }
             None => return Err(Why::NoRange),
         };
+        Ok(self.note_all(inode, index, run, want, over)?)
+    }
+
+    /// Notes in the map that the parts from `index` on will be in the ranges of `run`, as far as they have none yet.
+    pub(super) fn note_all(
+        self: &Arc<Self>,
+        inode: &Inode,
+        index: u64,
+        mut run: [Option<Mapping>; RUN],
+        want: &Want<'_>,
+        over: bool,
+    ) -> Result<Option<Taken>> {
         let mut taken = Taken {
-            setup: Setup::new(self, want.write || want.may_write, ahead),
+            setup: Setup::new(self, want.write || want.may_write, want.by),
             first: RangeId::from_number(0),
             count: 0,
-            over,
         };
+        taken.setup.over = over;
         let noted = self.note(inode, index, &mut run, &mut taken);
-        // What somebody else has a range for already.
         self.give_back(&mut run);
         noted?;
         Ok((taken.count > 0).then_some(taken))
@@ -197,12 +227,6 @@ impl Dax {
         }
     }
 
-    /// How many ranges may be taken beyond the one that is needed: none where the window gets full.
-    fn to_spare(&self) -> u64 {
-        let counts = self.ranges.lock().counts();
-        counts.free.saturating_sub(counts.total / 4 + 1).into()
-    }
-
     /// Maps `index`, and what follows it as far as it is wanted and there is plenty of room, and waits for it, unless
     /// somebody else is doing it.
     pub(super) fn map_new(
@@ -212,50 +236,30 @@ impl Dax {
         want: &Want<'_>,
     ) -> Result<(), Why> {
         let count = if want.ranges > 1 {
-            want.ranges.min(self.to_spare() + 1)
+            let counts = self.ranges.lock().counts();
+            want.ranges.min(to_spare(&counts) + 1)
         } else {
             1
         };
-        let Some(taken) = self.take_ranges(inode, index, want, count, false)? else {
+        let Some(taken) = self.take_ranges(inode, index, want, count)? else {
             return Ok(());
         };
-        let (first, over) = (taken.first, taken.over);
+        let (first, over) = (taken.first, taken.setup.over);
         let sent = self.send(inode, index, taken, true);
         let Err(failed) = sent else { return Ok(()) };
         inode.data().ranges.remove(index, first);
-        // A server of that kind has to be told to unmap first: once this is known, the next try does.
-        let refuses = [EBUSY, EEXIST, EINVAL, errno::eopnotsupp()];
-        if over && failed.known && refuses.contains(&failed.error) && !self.no_overlay.get() {
-            self.no_overlay.set();
+        if over && failed.known && self.no_overlay.get() {
+            // The next try has it unmapped first.
             return Ok(());
         }
         Err(Why::Failed(failed.error))
     }
 
-    /// An access reaches the start of a range, in the `want.ranges` from `index` on. Where what lies before is mapped, that
-    /// looks like a sequential pass: has as much mapped meanwhile as was passed already.
-    pub(super) fn pass_into(self: &Arc<Self>, inode: &Inode, index: u64, want: &Want<'_>) {
-        let map = &inode.data().ranges;
-        let (Some(next), Some(end)) = (
-            index.checked_add(want.ranges),
-            inode.size().checked_next_multiple_of(RANGE_SIZE),
-        ) else {
-            return;
-        };
-        let left = (end / RANGE_SIZE).saturating_sub(next);
-        if left == 0 || map.get(next).is_some() {
-            return;
-        }
-        let passed = map.mapped_before(index, RUN as u64);
-        let count = passed.min(left).min(self.to_spare());
-        if count == 0 {
-            return;
-        }
-        if let Ok(Some(taken)) = self.take_ranges(inode, next, want, count, true) {
-            self.stats.ahead.add(taken.count as u64);
-            // What fails here will be met, and told, by who touches the range.
-            let _ = self.send(inode, next, taken, false);
-        }
+    /// Has ranges mapped without waiting for it.
+    pub(super) fn send_ahead(self: &Arc<Self>, inode: &Inode, index: u64, taken: Taken) {
+        self.stats.ahead.add(taken.count as u64);
+        // What fails here will be met, and told, by who touches the range.
+        let _ = self.send(inode, index, taken, false);
     }
 
     /// Makes a mapping writable, unless somebody else is doing it.
@@ -265,7 +269,7 @@ impl Dax {
             // It is on its way, done, or gone: the caller looks again.
             return Ok(());
         };
-        let mut setup = Setup::new(self, true, false);
+        let mut setup = Setup::new(self, true, By::Access);
         if let Some(first) = setup.steps.first_mut() {
             *first = Some(Step::Upgrade(token));
         }
@@ -273,7 +277,6 @@ impl Dax {
             setup,
             first: id,
             count: 1,
-            over: false,
         };
         Ok(self.send(inode, index, taken, true)?)
     }

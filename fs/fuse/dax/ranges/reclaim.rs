@@ -8,6 +8,7 @@ use super::{
         Slot,
         State, //
     },
+    By,
     Fate,
     Mapping,
     Owner,
@@ -22,6 +23,18 @@ use core::borrow::BorrowMut;
 /// So many victims in a row may get a user in the moment in which they are chosen.
 const RACES: usize = 8;
 
+/// What may be taken for a part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// A free slot.
+    Free,
+    /// Also one that is something else's.
+    Over {
+        /// What a sequential pass has just left behind, if this is for one.
+        behind: Option<RangeId>,
+    },
+}
+
 /// A slot that can be had, what it was, and what has to be done first.
 #[derive(Debug)]
 pub enum Found {
@@ -34,21 +47,72 @@ pub enum Found {
 }
 
 impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
-    /// Finds a slot for `owner`: a free one; with `take_over` else one that is closed already, nobody's before parked ones; else
-    /// one that is in use.
-    pub fn find(&mut self, owner: Owner, take_over: bool) -> Option<Found> {
+    /// Finds a slot for `owner`: a free one, else what `take` allows: one that is closed already, nobody's before parked ones;
+    /// what the pass has behind it; one that is in use.
+    pub fn find(&mut self, owner: Owner, take: Take) -> Option<Found> {
         if let Some(token) = self.reserve(owner) {
             return Some(Found::Ready(token));
         }
-        if !take_over {
+        let Take::Over { behind } = take else {
             return None;
-        }
+        };
         if let Some(index) = self.left.first().or(self.parked.first()) {
             let (token, owner) = self.take_closed(index)?;
             return Some(Found::Closed(token, owner));
         }
+        if let Some(id) = behind.filter(|id| self.is_passed(*id)) {
+            let owner = self.owner(id).ok()?;
+            if let Ok(token) = self.begin_unmap(id) {
+                return Some(Found::Victim(token, owner));
+            }
+        }
         let (token, owner) = self.close_victim()?;
         Some(Found::Victim(token, owner))
+    }
+
+    /// Whether a mapping was made for a sequential pass, and can be given up.
+    fn is_passed(&self, id: RangeId) -> bool {
+        let slot = self.slots.borrow().get(id.index as usize);
+        self.id_at(id.index) == Some(id)
+            && self.hits.users(id.index) == 0
+            && matches!(slot, Some(Slot { state: State::Mapped(live), .. })
+                if live.pass && !live.upgrading && !live.tainted)
+    }
+
+    /// Closes what a sequential pass has behind it, to be mapped over all at once: `behind` is what it came through, nearest
+    /// first. Takes mappings that lie one after the other in the window, in this order, as long as they were made for a pass
+    /// and nobody uses them; no more than there is room in `run`, and none if they are fewer than `least`. They are in `run`
+    /// nearest first.
+    pub fn close_passed(
+        &mut self,
+        behind: &[Option<RangeId>],
+        least: usize,
+        run: &mut [Option<Unmapping>],
+    ) -> usize {
+        let mut before = None;
+        let count = behind
+            .iter()
+            .take(run.len())
+            .map_while(|id| *id)
+            .take_while(|id| {
+                let adjacent =
+                    before.is_none_or(|before: u32| id.index.checked_add(1) == Some(before));
+                before = Some(id.index);
+                adjacent && self.is_passed(*id)
+            })
+            .count();
+        if count < least {
+            return 0;
+        }
+        let mut closed = 0;
+        for (id, place) in behind.iter().flatten().take(count).zip(run) {
+            match self.begin_unmap(*id) {
+                Ok(token) => *place = Some(token),
+                Err(_) => break,
+            }
+            closed += 1;
+        }
+        closed
     }
 
     /// Takes a slot that is nobody's or parked, to be removed or handed over.
@@ -56,7 +120,7 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
         let id = self.id_at(index)?;
         let owner = self.owner(id).ok()?;
         let step = self.step(id, |state| match state {
-            State::Left { .. } => Ok(State::Unmapping(Live::new(false))),
+            State::Left { .. } => Ok(State::Unmapping(Live::new(By::Access))),
             State::Parked(live) => Ok(State::Unmapping(*live)),
             _ => Err(Refused::Gone),
         });
@@ -180,6 +244,24 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
         self.leave_as(token, true)
     }
 
+    /// The file does not need a mapping any more: gives it up, or has it given up once the host has answered. Returns whether it
+    /// is nobody's now. What is in use stays, and is taken over like others.
+    pub fn abandon(&mut self, id: RangeId) -> bool {
+        match self.begin_unmap(id) {
+            Ok(token) => self.leave(token).is_ok(),
+            Err(_) => {
+                if let Ok(Slot {
+                    state: State::Mapping { unwanted, .. },
+                    ..
+                }) = self.slot(id)
+                {
+                    *unwanted = true;
+                }
+                false
+            }
+        }
+    }
+
     /// Gives a closed mapping up: it is nobody's from now on.
     ///
     /// # Errors
@@ -212,7 +294,7 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
             self.end(token.0, State::Retired)?;
             return Err(Refused::Tainted);
         }
-        self.end(token.0, State::Mapping { over: true })?;
+        self.end(token.0, Self::mapping(true))?;
         let id = self.id_at(token.0.index).ok_or(Refused::Gone)?;
         self.slot(id)?.owner = owner;
         Ok(Mapping(id))

@@ -4,7 +4,10 @@
 
 use super::{
     list::Links,
-    token::Owner, //
+    token::{
+        By,
+        Owner, //
+    },
 };
 
 /// What the table knows of a mapping; whether it is writable, its users and whether it was used stand in its word.
@@ -16,15 +19,18 @@ pub(super) struct Live {
     pub(super) tainted: bool,
     /// It was mapped ahead of its first user, who has not come yet. Its word is closed until then.
     pub(super) ahead: bool,
+    /// A sequential pass had it mapped, which will not come back to it soon.
+    pub(super) pass: bool,
 }
 
 impl Live {
     /// A mapping that nobody has used.
-    pub(super) const fn new(ahead: bool) -> Self {
+    pub(super) const fn new(by: By) -> Self {
         Self {
             upgrading: false,
             tainted: false,
-            ahead,
+            ahead: matches!(by, By::Ahead),
+            pass: matches!(by, By::Ahead | By::Pass),
         }
     }
 }
@@ -34,8 +40,9 @@ impl Live {
 pub(super) enum State {
     /// Maps nothing; on the free list.
     Free,
-    /// Taken for its owner; SETUPMAPPING is about to be sent or on its way. It replaces what is there if `over`.
-    Mapping { over: bool },
+    /// Taken for its owner; SETUPMAPPING is about to be sent or on its way. It replaces what is there if `over`. Nobody will
+    /// look for it any more if `unwanted`.
+    Mapping { over: bool, unwanted: bool },
     /// Maps its owner. The word is open, unless nobody has used it since it was mapped ahead.
     Mapped(Live),
     /// Closed: the guest has no way to it any more, the host still maps its owner. On the list of parked slots.

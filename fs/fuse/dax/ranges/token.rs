@@ -49,6 +49,17 @@ pub enum Mode {
     ReadWrite,
 }
 
+/// Who had a part of a file mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// An access, which waits for it.
+    Access,
+    /// An access of a sequential pass, which waits for it.
+    Pass,
+    /// A sequential pass that is not there yet.
+    Ahead,
+}
+
 /// Names a mapping: a slot, for as long as it maps the same file range.
 ///
 /// Once the slot has been given back the id is stale, and every use of it says [`Refused::Gone`].

@@ -97,7 +97,7 @@ impl World {
         let words = Shared([Word(AtomicU64::new(0))].into());
         let mut ranges = Ranges::new(vec![Slot::new()], words.clone());
         let mapping = ranges.reserve(owner(1)).unwrap();
-        let id = ranges.mapped(mapping, mode, false).unwrap();
+        let id = ranges.mapped(mapping, mode, By::Access).unwrap();
         let mapped = if mode == Mode::ReadWrite {
             1 + WRITABLE
         } else {
@@ -169,7 +169,7 @@ impl World {
         let mut window = self.window.lock().unwrap();
         let id = window
             .ranges
-            .mapped(mapping, Mode::ReadWrite, false)
+            .mapped(mapping, Mode::ReadWrite, By::Access)
             .unwrap();
         assert_eq!(window.ranges.owner(id), Ok(owner(number)));
         drop(window);
@@ -295,7 +295,7 @@ fn hits_and_closing_exclude_each_other() {
             let mut window = world.window.lock().unwrap();
             let new = window
                 .ranges
-                .mapped(mapping, Mode::ReadWrite, false)
+                .mapped(mapping, Mode::ReadWrite, By::Access)
                 .unwrap();
             drop(window);
             let held = world.hits.hit(new, true).expect("an open mapping");

@@ -29,8 +29,10 @@ enum Action {
     ReserveAfter,
     Find,
     TakeLeft,
+    ClosePassed,
     Park,
     Leave,
+    Abandon,
     Release,
     Mapped,
     RetireMapping,
@@ -56,7 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let action = prop::sample::select(
         [
             (12, &[Reserve, Mapped, Get, Hit][..]),
-            (6, &[ReserveAfter, Find, Park]),
+            (6, &[ReserveAfter, Find, ClosePassed, Park]),
             (
                 8,
                 &[
@@ -69,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                     HandOver,
                 ],
             ),
-            (3, &[Leave, TakeLeft, UnmapRefused]),
+            (3, &[Leave, Abandon, TakeLeft, UnmapRefused]),
             (2, &[Release, UpgradeFailed, UnmapCancelled]),
             (1, &[RetireMapping, RetireUpgrade, RetireUnmapping]),
         ]
@@ -128,7 +130,13 @@ impl World {
                 let first = self.left.first().copied();
                 let first = first.or(self.parked.first().map(|id| slot_of(*id)));
                 let idle = self.model.iter().any(Model::is_idle);
-                match self.ranges.find(owner, flag) {
+                let behind = self.ids.get(which % self.ids.len().max(1)).copied();
+                let take = if flag {
+                    Take::Over { behind }
+                } else {
+                    Take::Free
+                };
+                match self.ranges.find(owner, take) {
                     Some(Found::Ready(mapping)) => {
                         assert!(free);
                         self.gave(mapping, |is| is == Is::Free, owner, false);
@@ -148,6 +156,25 @@ impl World {
                         self.unmapping.push(token);
                     }
                     None => assert!(!free && (!flag || (first.is_none() && !idle))),
+                }
+            }
+            Action::ClosePassed => {
+                let from = which % self.ids.len().max(1);
+                let behind: Vec<_> = self.ids[from..].iter().rev().take(4).copied().collect();
+                let behind: Vec<_> = behind.into_iter().map(Some).collect();
+                let mut run = [const { None }; 3];
+                let least = usize::from(flag) + 1;
+                let count = self.ranges.close_passed(&behind, least, &mut run);
+                assert_eq!(run.iter().flatten().count(), count);
+                assert!(count == 0 || count >= least);
+                for (token, id) in run.into_iter().flatten().zip(behind.into_iter().flatten()) {
+                    assert_eq!(token.id(), id);
+                    let slot = self.current(id).expect("a mapping that is closed");
+                    assert!(slot.is_idle());
+                    if let Is::Mapped(live) = slot.is {
+                        slot.is = Is::Unmapping(live);
+                    }
+                    self.unmapping.push(token);
                 }
             }
             Action::TakeLeft => {
@@ -188,13 +215,38 @@ impl World {
                 };
                 self.end(id, result, |is| retired_if_tainted(is, Is::Left { tried }));
             }
+            Action::Abandon => {
+                let id = *self.ids.get(which % self.ids.len().max(1))?;
+                let gone = self.ranges.abandon(id);
+                self.parked.retain(|other| *other != id || !gone);
+                let slot = self.current(id);
+                match slot.as_ref().map(|slot| slot.is) {
+                    Some(Is::Parked(live) | Is::Mapped(live))
+                        if live.users == 0 && !live.upgrading =>
+                    {
+                        assert!(gone);
+                        slot?.is = Is::Unmapping(live);
+                        self.end(id, Ok::<_, Refused>(()), |is| {
+                            retired_if_tainted(is, Is::Left { tried: false })
+                        });
+                    }
+                    Some(Is::Mapping { over, .. }) => {
+                        assert!(!gone);
+                        slot?.is = Is::Mapping {
+                            over,
+                            unwanted: true,
+                        };
+                    }
+                    _ => assert!(!gone),
+                }
+            }
             Action::Release => {
                 let token = take(&mut self.mapping, which)?;
                 let id = token.id();
                 let result = self.ranges.release(token);
                 self.end(id, result, |is| match is {
-                    Is::Mapping { over: true } => Is::Left { tried: false },
-                    Is::Mapping { over: false } => Is::Free,
+                    Is::Mapping { over: true, .. } => Is::Left { tried: false },
+                    Is::Mapping { over: false, .. } => Is::Free,
                     _ => panic!("given up in {is:?}"),
                 });
             }
@@ -206,10 +258,18 @@ impl World {
                 } else {
                     Mode::ReadOnly
                 };
-                let result = self.ranges.mapped(token, mode, which % 4 == 0);
-                assert!(result.is_err() || result == Ok(id));
-                let live = Live::new(flag, which % 4 == 0);
-                self.end(id, result, |_| Is::Mapped(live));
+                let by = [By::Ahead, By::Pass, By::Access, By::Access][which % 4];
+                let result = self.ranges.mapped(token, mode, by);
+                let live = Live::new(flag, by == By::Ahead);
+                let unwanted = result == Err(Refused::Gone);
+                assert!(unwanted || result == Ok(id));
+                self.end(id, Ok::<_, Refused>(()), |is| match is {
+                    Is::Mapping {
+                        unwanted: false, ..
+                    } if !unwanted => Is::Mapped(live),
+                    Is::Mapping { unwanted: true, .. } if unwanted => Is::Left { tried: false },
+                    _ => panic!("{result:?} in {is:?}"),
+                });
             }
             Action::RetireMapping => {
                 let token = take(&mut self.mapping, which)?;

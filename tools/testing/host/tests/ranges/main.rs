@@ -11,11 +11,16 @@ mod transitions;
 mod words;
 
 use rust_fuse_host_tests::dax::ranges::{
+    By,
     Mode,
     Owner,
-    RangeId, //
+    RangeId,
+    Take, //
 };
 use words::Table;
+
+/// Anything may be taken, and there is no pass.
+const OVER: Take = Take::Over { behind: None };
 
 /// A table of `total` slots.
 fn table(total: usize) -> Table {
@@ -35,5 +40,5 @@ fn owner(number: u64) -> Owner {
 /// Maps a free slot for `owner`.
 fn map(ranges: &mut Table, owner: Owner, mode: Mode) -> RangeId {
     let mapping = ranges.reserve(owner).expect("a free slot");
-    ranges.mapped(mapping, mode, false).unwrap()
+    ranges.mapped(mapping, mode, By::Access).unwrap()
 }

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Is {
     Free,
-    Mapping { over: bool },
+    Mapping { over: bool, unwanted: bool },
     Mapped(Live),
     Parked(Live),
     Unmapping(Live),
@@ -138,7 +138,10 @@ impl World {
         let slot = &mut self.model[slot_of(id)];
         assert!(from(slot.is), "{id:?} given out from {:?}", slot.is);
         *slot = Model {
-            is: Is::Mapping { over },
+            is: Is::Mapping {
+                over,
+                unwanted: false,
+            },
             owner,
             id: Some(id),
         };

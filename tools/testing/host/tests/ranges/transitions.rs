@@ -6,7 +6,8 @@ use super::{
     map,
     owner,
     table,
-    words::Table, //
+    words::Table,
+    OVER, //
 };
 use rust_fuse_host_tests::dax::ranges::*;
 
@@ -22,7 +23,7 @@ fn life_of_a_slot() {
         "wait for the mapping"
     );
     assert_eq!(ranges.hits.hit(id, false), None);
-    assert_eq!(ranges.mapped(reserved, Mode::ReadOnly, false), Ok(id));
+    assert_eq!(ranges.mapped(reserved, Mode::ReadOnly, By::Access), Ok(id));
 
     let reader = ranges.get(id, false).unwrap();
     assert_eq!(ranges.get(id, true), Err(Refused::NeedsUpgrade));
@@ -134,7 +135,7 @@ fn retired_slot_is_not_given_out() {
     let mapping = ranges.reserve(owner(0)).unwrap();
     let id = mapping.id();
     ranges.retire_mapping(mapping).unwrap();
-    assert!(ranges.find(owner(1), true).is_none());
+    assert!(ranges.find(owner(1), OVER).is_none());
     assert_eq!(ranges.pick_victim(), None);
     assert_eq!(ranges.get(id, false), Err(Refused::Gone));
 }
@@ -157,7 +158,7 @@ fn what_the_host_refused_can_be_mapped_over() {
     assert_eq!((ranges.counts().left, ranges.counts().retired), (1, 0));
     assert!(!ranges.has_left() && ranges.take_left().is_none());
     assert!(ranges.reserve(owner(1)).is_none(), "only to be mapped over");
-    let (token, was) = closed(ranges.find(owner(1), true));
+    let (token, was) = closed(ranges.find(owner(1), OVER));
     assert_eq!(was, Owner::default());
     let mapping = ranges.hand_over(token, owner(1)).unwrap();
     // Refused again, and that is known, too.
@@ -179,13 +180,13 @@ fn what_was_not_asked_of_the_host_comes_first() {
     let unmapping = ranges.begin_unmap(ids[1]).unwrap();
     ranges.leave(unmapping).unwrap();
     for index in [1, 0, 2] {
-        let (token, was) = closed(ranges.find(owner(9), true));
+        let (token, was) = closed(ranges.find(owner(9), OVER));
         assert_eq!(token.offset(), ids[index].offset());
         assert_eq!(was == Owner::default(), index != 2);
         let _mapping = ranges.hand_over(token, owner(9)).unwrap();
     }
     assert!(
-        matches!(ranges.find(owner(9), true), Some(Found::Victim(token, was))
+        matches!(ranges.find(owner(9), OVER), Some(Found::Victim(token, was))
         if token.id() == ids[3] && was == owner(3))
     );
     ranges.check().unwrap();
@@ -235,7 +236,9 @@ fn hand_over_passes_the_free_list() {
     );
     assert_eq!(ranges.owner(reserved.id()), Ok(owner(1)));
     assert_eq!(reserved.offset(), id.offset());
-    ranges.mapped(reserved, Mode::ReadWrite, false).unwrap();
+    ranges
+        .mapped(reserved, Mode::ReadWrite, By::Access)
+        .unwrap();
     ranges.check().unwrap();
 
     let mut ranges = table(1);
@@ -277,15 +280,15 @@ fn parked_slots_are_mapped_over_in_order() {
     park(&mut ranges, ids[1]);
     let unmapping = ranges.begin_unmap(ids[0]).unwrap();
     ranges.park(unmapping).unwrap();
-    let (token, was) = closed(ranges.find(owner(2), true));
+    let (token, was) = closed(ranges.find(owner(2), OVER));
     assert_eq!((token.id(), was), (ids[1], owner(1)));
     assert_eq!(ranges.get(ids[1], false), Err(Refused::Busy));
     let mapping = ranges.hand_over(token, owner(2)).unwrap();
     assert_eq!(ranges.get(ids[1], false), Err(Refused::Gone));
-    let new = ranges.mapped(mapping, Mode::ReadOnly, false).unwrap();
+    let new = ranges.mapped(mapping, Mode::ReadOnly, By::Access).unwrap();
     assert_eq!(ranges.owner(new), Ok(owner(2)));
     // What the host has there is to be removed when the slot is not needed, or mapping over it fails.
-    let (token, _) = closed(ranges.find(owner(3), true));
+    let (token, _) = closed(ranges.find(owner(3), OVER));
     let mapping = ranges.hand_over(token, owner(3)).unwrap();
     ranges.release(mapping).unwrap();
     let token = ranges.take_left().expect("a leftover");
@@ -335,7 +338,7 @@ fn mappings_ahead_are_told_apart() {
     let ids: Vec<_> = (0..3)
         .map(|n| {
             let mapping = ranges.reserve(owner(n)).unwrap();
-            ranges.mapped(mapping, Mode::ReadOnly, true).unwrap()
+            ranges.mapped(mapping, Mode::ReadOnly, By::Ahead).unwrap()
         })
         .collect();
     assert_eq!(
@@ -352,7 +355,7 @@ fn mappings_ahead_are_told_apart() {
     ranges.check().unwrap();
     park(&mut ranges, ids[1]);
     assert_eq!(ranges.ahead(), Ahead { used: 1, wasted: 0 });
-    let (token, _) = closed(ranges.find(owner(4), true));
+    let (token, _) = closed(ranges.find(owner(4), OVER));
     let _mapping = ranges.hand_over(token, owner(4)).unwrap();
     for id in [ids[0], ids[2]] {
         let unmapping = ranges.begin_unmap(id).unwrap();
@@ -360,6 +363,112 @@ fn mappings_ahead_are_told_apart() {
     }
     assert_eq!(ranges.ahead(), Ahead { used: 1, wasted: 2 });
     ranges.check().unwrap();
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_left() {
+    let mut ranges = table(2);
+    let mapping = ranges.reserve(owner(0)).unwrap();
+    let id = mapping.id();
+    assert!(!ranges.abandon(id), "it is on its way");
+    assert_eq!(
+        ranges.mapped(mapping, Mode::ReadOnly, By::Ahead),
+        Err(Refused::Gone)
+    );
+    assert!(ranges.has_left());
+    assert_eq!(ranges.ahead(), Ahead { used: 0, wasted: 1 });
+    let id = map(&mut ranges, owner(1), Mode::ReadOnly);
+    let held = ranges.get(id, false).unwrap();
+    assert!(!ranges.abandon(id), "it is in use");
+    ranges.put(held);
+    assert!(ranges.abandon(id) && !ranges.abandon(id));
+    assert_eq!(ranges.counts().left, 2);
+    ranges.check().unwrap();
+}
+
+/// Maps parts 0 and on for a pass.
+fn pass(ranges: &mut Table, count: u64) -> Vec<Option<RangeId>> {
+    (0..count)
+        .map(|n| {
+            let mapping = ranges.reserve(owner(n)).unwrap();
+            Some(ranges.mapped(mapping, Mode::ReadOnly, By::Pass).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn pass_takes_what_it_has_behind_it() {
+    let mut ranges = table(3);
+    let ids = pass(&mut ranges, 3);
+    let take = Take::Over { behind: ids[2] };
+    // Not the first by the clock.
+    match ranges.find(owner(9), take) {
+        Some(Found::Victim(token, was)) => {
+            assert_eq!((Some(token.id()), was), (ids[2], owner(2)));
+            ranges.unmap_cancelled(token).unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    // Somebody uses it; or it was not mapped for a pass.
+    let held = ranges.get(ids[2].unwrap(), false).unwrap();
+    assert!(
+        matches!(ranges.find(owner(9), take), Some(Found::Victim(token, _))
+        if Some(token.id()) == ids[0])
+    );
+    ranges.put(held);
+    let mut ranges = table(2);
+    let first = map(&mut ranges, owner(0), Mode::ReadOnly);
+    let second = map(&mut ranges, owner(1), Mode::ReadOnly);
+    let take = Take::Over {
+        behind: Some(second),
+    };
+    assert!(
+        matches!(ranges.find(owner(9), take), Some(Found::Victim(token, _))
+        if token.id() == first)
+    );
+}
+
+#[test]
+fn pass_closes_adjacent_slots_behind_it() {
+    let closed = |ranges: &mut Table, behind: &[Option<RangeId>], least: usize, most: usize| {
+        let mut run: Vec<_> = (0..most).map(|_| None).collect();
+        let count = ranges.close_passed(behind, least, &mut run);
+        let run: Vec<_> = run.into_iter().flatten().collect();
+        assert_eq!(run.len(), count);
+        ranges.check().unwrap();
+        run
+    };
+    // Nearest first.
+    let mut ranges = table(5);
+    let mut ids = pass(&mut ranges, 4);
+    ids.reverse();
+    let run = closed(&mut ranges, &ids, 1, 3);
+    let offsets: Vec<_> = run
+        .iter()
+        .map(|token| token.offset() / RANGE_SIZE)
+        .collect();
+    assert_eq!(offsets, [3, 2, 1]);
+    for token in run {
+        ranges.unmap_cancelled(token).unwrap();
+    }
+    assert_eq!(closed(&mut ranges, &ids, 5, 8).len(), 0, "too few");
+    // A gap in the file, one that is in use, one that is elsewhere in the window, one that is not of a pass.
+    let gap = [ids[0], None, ids[1]];
+    assert_eq!(closed(&mut ranges, &gap, 1, 8).len(), 1);
+    let mut ranges = table(5);
+    let ids = pass(&mut ranges, 4);
+    let held = ranges.get(ids[1].unwrap(), false).unwrap();
+    assert_eq!(
+        closed(&mut ranges, &[ids[2], ids[1], ids[0]], 1, 8).len(),
+        1
+    );
+    assert_eq!(closed(&mut ranges, &[ids[3], ids[0]], 1, 8).len(), 1);
+    assert!(ranges.put(held));
+    let mut ranges = table(5);
+    let first = map(&mut ranges, owner(9), Mode::ReadOnly);
+    let ids = pass(&mut ranges, 1);
+    assert_eq!(closed(&mut ranges, &[ids[0], Some(first)], 1, 8).len(), 1);
+    assert_eq!(closed(&mut ranges, &[Some(first)], 1, 8).len(), 0);
 }
 
 #[test]
