@@ -9,6 +9,7 @@
  */
 #define FUZZ_NAME "fuse:fuzz"
 #include "fuzz_tend.h"
+#include "fuzz_notify.h"
 #include "fuzz_server.h"
 #include <getopt.h>
 #include <pthread.h>
@@ -41,6 +42,8 @@ static struct habits habits_of(struct rng *r, uint32_t bend_once_in)
 		.absent = once_in(r, 2) ? 0 : rnd(r) & rnd(r) & rnd(r),
 		.slow = once_in(r, 3),
 		.nonblock = once_in(r, 3),
+		.splices = once_in(r, 2),
+		.backs = once_in(r, 3),
 	};
 
 	/* Half of all features; without FOPEN_PASSTHROUGH in the beginning, as it needs a backing file. */
@@ -48,6 +51,8 @@ static struct habits habits_of(struct rng *r, uint32_t bend_once_in)
 	h.init_flags |= FUSE_MAX_PAGES | FUSE_BIG_WRITES;
 	if (!once_in(r, 10))
 		h.open_flags &= ~FOPEN_PASSTHROUGH;
+	if (h.backs)
+		h.init_flags |= FUSE_PASSTHROUGH;
 	/* INIT, LOOKUP, GETATTR and OPENDIR there always are. */
 	h.absent &= ~(1ull << FUSE_INIT | 1ull << FUSE_LOOKUP | 1ull << FUSE_GETATTR | 1ull << FUSE_OPENDIR);
 	return h;
@@ -66,6 +71,8 @@ static void serve(int fd, const struct habits *habits, unsigned int threads, boo
 		uint32_t which = fd;
 
 		*t = (struct thread){ .f = f, .habits = habits, .fd = fd, .number = i };
+		if (pipe2(t->pipe, O_NONBLOCK | O_CLOEXEC) || fcntl(t->pipe[1], F_SETPIPE_SZ, 2 * ROOM) < 0)
+			_exit(1);
 		if (i && i < threads && i % 2) {
 			t->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 			if (t->fd < 0 || ioctl(t->fd, FUSE_DEV_IOC_CLONE, &which)) {
@@ -216,6 +223,7 @@ int main(int argc, char **argv)
 		}
 	}
 	rmdir(dir);
+	unlink("/tmp/fuzz.backing");
 	for (int i = 0; i < OPCODES; i++)
 		seen += f->seen[i] > 0;
 	for (int i = 0; i < MISTAKES; i++) {
