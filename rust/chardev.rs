@@ -46,8 +46,15 @@ pub(crate) trait CharDevice: Send + Sync + Sized + 'static {
     /// Takes something from the user.
     fn write(this: ArcBorrow<'_, Self>, from: &mut FromUser<'_, '_>) -> Result<usize>;
 
-    /// What can be done without waiting; `poll` is told which queue is woken when that changes.
-    fn poll(this: ArcBorrow<'_, Self>, poll: &mut Poll<'_>) -> Ready;
+    /// What is woken when [`Self::ready`] changes; without one it does not change. It is part of what the file holds, so it lives
+    /// as long as the file.
+    fn poll_queue(this: &Self) -> Option<&WaitQueue>;
+
+    /// What can be done without waiting.
+    fn ready(this: ArcBorrow<'_, Self>) -> Ready;
+
+    /// What is told by a signal when there is something to read, `EPERM` while there is nothing that could be.
+    fn signal_list(this: &Self) -> Result<&SignalList>;
 
     /// Does what `cmd` says; `ENOTTY` for one that the device does not have.
     fn ioctl(
@@ -173,19 +180,24 @@ impl FromUser<'_, '_> {
     }
 }
 
-/// A poll call.
-pub(crate) struct Poll<'a> {
-    file: *mut bindings::file,
-    table: *mut bindings::poll_table_struct,
-    _call: PhantomData<&'a mut ()>,
-}
+/// Open files whose owners asked for `SIGIO`.
+pub(crate) struct SignalList(Opaque<*mut bindings::fasync_struct>);
 
-impl Poll<'_> {
-    /// Has the caller woken with `queue`. The queue must live as long as the file, which the caller's `Arc` in the file sees to.
-    pub(crate) fn wait_for(&mut self, queue: &WaitQueue) {
-        // SAFETY: File and table are valid for the call; the queue is, see above, until the poll table is torn down, which is
-        // before the file is released.
-        unsafe { bindings::rust_fuse_poll_wait(self.file, queue.as_raw(), self.table) };
+// SAFETY: The list is only touched by C, which locks it.
+unsafe impl Send for SignalList {}
+// SAFETY: As above.
+unsafe impl Sync for SignalList {}
+
+impl SignalList {
+    /// Nobody asked.
+    pub(crate) fn new() -> Self {
+        Self(Opaque::new(core::ptr::null_mut()))
+    }
+
+    /// Tells everybody who asked that there is something to read.
+    pub(crate) fn tell_readable(&self) {
+        // SAFETY: The list is valid; an empty one is nothing.
+        unsafe { bindings::rust_fuse_kill_fasync_in(self.0.get()) };
     }
 }
 
@@ -296,6 +308,7 @@ impl<T: CharDevice> Wrap<T> {
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         poll: Some(Self::poll),
+        fasync: Some(Self::fasync),
         unlocked_ioctl: Some(Self::ioctl),
         compat_ioctl: Some(Self::compat_ioctl),
         show_fdinfo: Some(Self::show_fdinfo),
@@ -384,12 +397,25 @@ impl<T: CharDevice> Wrap<T> {
     ) -> bindings::__poll_t {
         // SAFETY: As this function requires.
         let data = unsafe { Self::data(file) };
-        let mut poll = Poll {
-            file,
-            table,
-            _call: PhantomData,
-        };
-        T::poll(data, &mut poll).mask()
+        if let Some(queue) = T::poll_queue(&data) {
+            // SAFETY: File and table are valid for the call. The queue is part of what the file holds, which only goes when the
+            // file is released, and by then the poll table is torn down.
+            unsafe { bindings::rust_fuse_poll_wait(file, queue.as_raw(), table) };
+        }
+        T::ready(data).mask()
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the file was opened by [`Self::open`].
+    unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
+        // SAFETY: As this function requires.
+        let data = unsafe { Self::data(file) };
+        match T::signal_list(&data) {
+            // SAFETY: As above. The list is part of what the file holds, and the VFS takes the file off before it is released.
+            Ok(list) => unsafe { bindings::fasync_helper(fd, file, on, list.0.get()) },
+            Err(e) => e.to_errno(),
+        }
     }
 
     /// # Safety

@@ -31,6 +31,8 @@ codes! {
     econnaborted = ECONNABORTED;
     /// The connection was refused.
     econnrefused = ECONNREFUSED;
+    /// Directory not empty.
+    enotempty = ENOTEMPTY;
     /// Stale file handle.
     estale = ESTALE;
     /// Transport endpoint is not connected.

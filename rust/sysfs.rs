@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories in sysfs with read-only files: a set of them, and entries that live as long as somebody reads them.
+//! Directories in sysfs with read-only files: a set of them, and entries that live as long as somebody reads them; and empty
+//! directories to mount on.
 //!
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h), [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
@@ -287,6 +288,53 @@ impl<T: Entry> Drop for Added<T> {
         unsafe {
             bindings::kobject_del(self.kobj());
             bindings::kobject_put(self.kobj());
+        }
+    }
+}
+
+/// A directory below `/sys/fs` with an empty one in it, to mount on. Dropping it takes both away.
+///
+/// # Invariants
+///
+/// The pointer is a directory in sysfs with a reference that is ours, and the empty one is in it.
+pub(crate) struct MountPoint {
+    kobj: NonNull<bindings::kobject>,
+    name: &'static CStr,
+}
+
+// SAFETY: Objects are made for use from every thread.
+unsafe impl Send for MountPoint {}
+// SAFETY: As above.
+unsafe impl Sync for MountPoint {}
+
+impl MountPoint {
+    /// Makes `/sys/fs/DIR/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also when `DIR` is taken.
+    pub(crate) fn new(dir: &'static CStr, name: &'static CStr) -> Result<Self> {
+        // SAFETY: `/sys/fs` is always there; the names are NUL-terminated. Without the empty directory the other one goes.
+        unsafe {
+            let kobj = bindings::kobject_create_and_add(dir.as_char_ptr(), bindings::fs_kobj);
+            let kobj = NonNull::new(kobj).ok_or(ENOMEM)?;
+            let made = bindings::sysfs_create_mount_point(kobj.as_ptr(), name.as_char_ptr());
+            if let Err(e) = to_result(made) {
+                bindings::kobject_put(kobj.as_ptr());
+                return Err(e);
+            }
+            // INVARIANT: Just made.
+            Ok(Self { kobj, name })
+        }
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::sysfs_remove_mount_point(self.kobj.as_ptr(), self.name.as_char_ptr());
+            bindings::kobject_put(self.kobj.as_ptr());
         }
     }
 }

@@ -198,6 +198,17 @@ pub(crate) fn expire(inode: &Inode) {
     state.valid_until = Moment::PAST;
 }
 
+/// The server said that what is known of the attributes is stale. Answers that are under way do not count.
+pub(crate) fn told(inode: &Inode) {
+    let version = inode.sb().data().next_attr_version();
+    let mut state = inode.data().state.lock();
+    state.attr_version = version;
+    state.changed = version;
+    state.valid_until = Moment::PAST;
+    drop(state);
+    inode.forget_acls();
+}
+
 /// Says that some attributes ([`fields`]) must be asked for again.
 pub(crate) fn changed(inode: &Inode, which: u32) {
     let mut state = inode.data().state.lock();

@@ -9,7 +9,7 @@ use crate::{
     conn::tolerate_missing,
     errno,
     handle::FileData,
-    inode::{Entry, Inode},
+    inode::{self, Entry, Inode},
     names,
     ops::{
         file::{Fsync, Open, Release},
@@ -33,14 +33,15 @@ use crate::{
 use kernel::prelude::*;
 
 /// Longest name that is looked up; the protocol's own limit of old.
-const NAME_MAX: usize = 1024;
+pub(crate) const NAME_MAX: usize = 1024;
 
 /// Sends an operation that answers with an entry; returns it, and until when the answer is believed.
 fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Moment)> {
     let conn = dir.sb().data();
     let node = ForgetNode::new()?;
     let version = conn.attr_version();
-    let out = conn.call(dir.sb(), op)?;
+    let mut out = conn.call(dir.sb(), op)?;
+    inode::doubt(dir, &mut out, version);
     let valid_until = Moment::after(out.entry_valid, out.entry_valid_nsec);
     Ok((Entry::new(conn, out, node, version)?, valid_until))
 }

@@ -18,6 +18,7 @@ use crate::{
     inode::Inode,
     local, lock,
     ops::file::{Flush, Fsync, Open, Read, Release},
+    poll,
     proto::{
         file::{FlushIn, OpenIn, ReadIn, ReleaseIn},
         flags::{FopenFlags, InitFlags, OpenInFlags, ReadFlags, ReleaseFlags},
@@ -118,6 +119,7 @@ impl crate::vfs::file::Operations for Fuse {
 
     fn release(inode: &Inode, flags: u32, data: KBox<FileData>) {
         lock::released(inode, &data);
+        poll::closed(inode, data.polled.as_ref());
         let mut arg = ReleaseIn {
             fh: data.handle(),
             flags: flags & !O_CLIENT,

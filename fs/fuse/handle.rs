@@ -9,6 +9,7 @@ use crate::{
     chan::{self, Transport},
     dax::pass::Pass,
     ops::file::Release,
+    poll::Polled,
     proto::{
         file::{OpenOut, ReleaseIn},
         flags::FopenFlags,
@@ -66,6 +67,8 @@ pub(crate) struct FileData {
     /// Who took a lock of flock(2), and a lock of the open file, at the server.
     pub(crate) flock: SetOnce<u64>,
     pub(crate) ofd: SetOnce<u64>,
+    /// Who waits for it by poll(2).
+    pub(crate) polled: SetOnce<Arc<Polled>>,
     /// Where a reader of a directory is in what is kept of it.
     pub(crate) stream: readdir::cache::Stream,
     /// How many have data read that will be needed, and do not wait for it.
@@ -84,6 +87,7 @@ impl FileData {
                 shared: SetOnce::new(),
                 flock: SetOnce::new(),
                 ofd: SetOnce::new(),
+                polled: SetOnce::new(),
                 stream: readdir::cache::Stream::default(),
                 advising: Atomic::new(0),
                 pass: Pass::default(),

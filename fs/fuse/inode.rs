@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) btime: Option<(i64, u32)>,
     /// The preferred block size, as a power of two.
     pub(crate) block_bits: u32,
+    /// The connection's version when the server said that a name in the directory changed.
+    name_told: u64,
     /// How long the server wants them believed: seconds and nanoseconds.
     pub(crate) ttl: (u64, u32),
     /// Until when it is believed that there are no file capabilities.
@@ -121,6 +123,7 @@ impl InodeData {
                 changed: 0,
                 sized: 0,
                 btime: None,
+                name_told: 0,
                 block_bits: 12,
                 ttl: (0, 0),
                 no_caps_until: Moment::PAST,
@@ -240,6 +243,19 @@ impl Entry {
                 }
             }
         }
+    }
+}
+
+/// The server said that a name in `dir` changed: what was asked for before is not to be believed.
+pub(crate) fn name_told(dir: &Inode) {
+    let version = dir.sb().data().next_attr_version();
+    dir.data().state.lock().name_told = version;
+}
+
+/// Does not believe an answer about a name in `dir`, asked for at `version`, if the server said meanwhile that one changed.
+pub(crate) fn doubt(dir: &Inode, out: &mut EntryOut, version: u64) {
+    if dir.data().state.lock().name_told > version {
+        (out.entry_valid, out.entry_valid_nsec) = (0, 0);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     errno,
     extensions::{masked, Extensions},
     handle::FileData,
-    inode::{Entry, Inode},
+    inode::{self, Entry, Inode},
     ops::{
         file::Release,
         names::{
@@ -116,7 +116,8 @@ fn symlink(
         in_payload: true,
     };
     let flow = Flow::ToServer(u32::try_from(len).map_err(|_| errno::enametoolong())?);
-    let (out, _, _) = conn.call_with(dir.sb(), &op, Payload::Pages(pages), flow)?;
+    let (mut out, _, _) = conn.call_with(dir.sb(), &op, Payload::Pages(pages), flow)?;
+    inode::doubt(dir, &mut out, version);
     Entry::new(conn, out, node, version)
 }
 
@@ -286,7 +287,7 @@ fn made_open<O: Operation<Reply = EntryAndOpen>>(
     };
     let extensions = Extensions::new(dir);
     let op = extensions.with(op(NodeId::new(dir.key()), arg));
-    let out = match conn.call(dir.sb(), &op) {
+    let mut out = match conn.call(dir.sb(), &op) {
         Ok(out) => out,
         Err(e) if e == errno::enosys() => {
             missing.set();
@@ -295,6 +296,7 @@ fn made_open<O: Operation<Reply = EntryAndOpen>>(
         Err(e) => return Err(e),
     };
     data.opened(&out.open);
+    inode::doubt(dir, &mut out.entry, version);
     match found(dir, S_IFREG, Entry::new(conn, out.entry, node, version)) {
         Ok(made) => Ok(Some((made, data))),
         Err(e) => {

@@ -2,7 +2,8 @@
 
 //! A FUSE and virtiofs client.
 //!
-//! The module registers the file systems `virtiofs` and `fuse`, a virtio driver for file system devices, and `/dev/fuse`.
+//! The module registers the file systems `virtiofs` and `fuse`, a virtio driver for file system devices, and `/dev/fuse`,
+//! and `fusectl`, which shows its connections.
 //! Three layers, each using only what stands before it:
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
@@ -13,8 +14,8 @@
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
 //!    [`names`], [`extensions`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
 //!    reads and writes),
-//!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`dax`] (the window), [`virtiofs`] (devices and
-//!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount).
+//!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`poll`], [`notify`] (what the server tells), [`dax`] (the window), [`virtiofs`] (devices and
+//!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount), [`control`] (`fusectl`).
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], or through [`dev`] to a process, and is
@@ -59,6 +60,8 @@ pub mod chan;
 #[deny(unsafe_code)]
 mod conn;
 #[deny(unsafe_code)]
+mod control;
+#[deny(unsafe_code)]
 pub mod dax;
 #[deny(unsafe_code)]
 mod dev;
@@ -85,7 +88,11 @@ mod lock;
 #[deny(unsafe_code)]
 mod names;
 #[deny(unsafe_code)]
+mod notify;
+#[deny(unsafe_code)]
 mod ops;
+#[deny(unsafe_code)]
+mod poll;
 #[deny(unsafe_code)]
 pub mod proto;
 #[deny(unsafe_code)]
@@ -113,7 +120,7 @@ module! {
     authors: ["The rust_fuse developers"],
     description: "FUSE and virtiofs client",
     license: "GPL",
-    alias: ["fs-fuse", "char-major-10-229", "devname:fuse", "fs-virtiofs", "virtio:d0000001Av*"],
+    alias: ["fs-fuse", "fs-fusectl", "char-major-10-229", "devname:fuse", "fs-virtiofs", "virtio:d0000001Av*"],
 }
 
 /// The file system: what super blocks, inodes and files of every mount are typed by, however it reaches its server.
@@ -129,7 +136,10 @@ struct RustFuse {
     #[pin]
     driver: virtio::Registration<virtiofs::driver::VirtioFs>,
     registry: virtiofs::registry::Owner,
-    devices: Arc<dev::mount::Devices>,
+    dev: Arc<dev::mount::Shared>,
+    connections: sysfs::MountPoint,
+    #[pin]
+    fusectl: vfs::tree::Registration<control::FuseCtl>,
     common: Arc<vfs::Common<Fuse>>,
 }
 
@@ -137,8 +147,10 @@ impl kernel::InPlaceModule for RustFuse {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             common: vfs::Common::new()?,
-            devices: Arc::pin_init(chardev::Registration::new(module), GFP_KERNEL)?,
-            fuse <- vfs::Registration::new(module, common.clone(), devices.clone()),
+            fusectl <- vfs::tree::Registration::new(module, vfs::tree::Things::new()?),
+            connections: sysfs::MountPoint::new(c"fuse", c"connections")?,
+            dev: dev::mount::Shared::new(module, fusectl.things().clone())?,
+            fuse <- vfs::Registration::new(module, common.clone(), dev.clone()),
             registry: virtiofs::registry::Owner::new()?,
             virtiofs <- vfs::Registration::new(
                 module,

@@ -12,6 +12,7 @@
 #include <linux/fs_parser.h>
 #include <linux/iomap.h>
 #include <linux/ioport.h>
+#include <linux/kstrtox.h>
 #include <linux/memremap.h>
 #include <linux/huge_mm.h>
 #include <linux/miscdevice.h>

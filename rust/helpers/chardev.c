@@ -15,6 +15,27 @@ RUST_FUSE_HELPER(void, poll_wait, struct file *file, struct wait_queue_head *que
 	poll_wait(file, queue, table);
 }
 
+RUST_FUSE_HELPER(void, kill_fasync_in, struct fasync_struct **list)
+{
+	kill_fasync(list, SIGIO, POLL_IN);
+}
+
+RUST_FUSE_HELPER(bool, waitqueue_active, struct wait_queue_head *queue)
+{
+	return waitqueue_active(queue);
+}
+
+/* The events that a poll call is about, as user space numbers them, and back. */
+RUST_FUSE_HELPER(u32, poll_requested, const struct poll_table_struct *table)
+{
+	return mangle_poll(poll_requested_events(table));
+}
+
+RUST_FUSE_HELPER(__poll_t, poll_result, u32 events)
+{
+	return demangle_poll(events);
+}
+
 RUST_FUSE_HELPER(struct file *, get_file, struct file *file)
 {
 	return get_file(file);

@@ -4,6 +4,7 @@
 #include "vfs.c"
 #include "lock.c"
 #include "chardev.c"
+#include "pagecache.c"
 #include "privs.c"
 #include "dax.c"
 #include "virtio.c"

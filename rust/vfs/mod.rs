@@ -23,10 +23,12 @@ pub(crate) mod fs;
 pub(crate) mod inode;
 pub(crate) mod iter;
 pub(crate) mod mounted;
+pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod pagecache;
 pub(crate) mod super_block;
 pub(crate) mod time;
+pub(crate) mod tree;
 pub(crate) mod user_pages;
 pub(crate) mod xattr;
 

@@ -6,49 +6,75 @@
 //! the end of the mount call to the beginning of the unmount, which waits for those that have it: later, an inode that
 //! somebody still holds would outlive its super block.
 //!
-//! Locks: one mutex, outside the locks of inodes and inside `s_umount`; the super block's list of inodes has a spinlock, with
-//! the inode's own inside.
+//! Locks: one mutex, held for a moment only; who has the super block holds no lock of this. The super block's list of inodes has
+//! a spinlock, with the inode's own inside.
 
 use super::{inode::Ref, FileSystem, SuperBlock};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{new_mutex, prelude::*, sync::Mutex};
+use kernel::{
+    new_condvar, new_mutex,
+    prelude::*,
+    sync::{CondVar, Mutex},
+};
 
 /// A super block, while it is mounted.
 ///
 /// # Invariants
 ///
-/// What the mutex holds is a super block of `T` that is mounted.
+/// While the state holds a super block or counts users, it is one of `T` that is mounted.
 #[pin_data]
 pub(crate) struct Mounted<T: FileSystem> {
     #[pin]
-    sb: Mutex<Option<Pointer>>,
+    state: Mutex<State>,
+    /// The last user is gone.
+    #[pin]
+    unused: CondVar,
     _fs: PhantomData<T>,
 }
 
-struct Pointer(NonNull<bindings::super_block>);
+struct State {
+    sb: Option<NonNull<bindings::super_block>>,
+    users: usize,
+}
 
 // SAFETY: Super blocks are shared between threads.
-unsafe impl Send for Pointer {}
+unsafe impl Send for State {}
+
+/// Counts as a user until it is dropped.
+struct User<'a, T: FileSystem>(&'a Mounted<T>);
+
+impl<T: FileSystem> Drop for User<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.users -= 1;
+        if state.users == 0 {
+            self.0.unused.notify_all();
+        }
+    }
+}
 
 impl<T: FileSystem> Mounted<T> {
     /// Nothing is mounted yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         // INVARIANT: It holds none.
         pin_init!(Self {
-            sb <- new_mutex!(None, "vfs::Mounted"),
+            state <- new_mutex!(State { sb: None, users: 0 }, "vfs::Mounted"),
+            unused <- new_condvar!("vfs::Mounted"),
             _fs: PhantomData,
         })
     }
 
-    /// Runs `work` with the super block, unless its unmount has begun. The unmount waits for the end of `work`, which must
-    /// not wait for the server.
+    /// Runs `work` with the super block, unless its unmount has begun. The unmount waits for the end of `work`, and no signal
+    /// ends that.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&SuperBlock<T>) -> R) -> Option<R> {
-        let sb = self.sb.lock();
-        sb.as_ref().map(|sb| {
-            // SAFETY: By the type invariant; `close` waits for the lock.
-            work(unsafe { SuperBlock::from_raw(sb.0.as_ptr()) })
-        })
+        let mut state = self.state.lock();
+        let sb = state.sb?;
+        state.users += 1;
+        drop(state);
+        let _user = User(self);
+        // SAFETY: By the type invariant; `close` waits for the user that was just counted.
+        Some(work(unsafe { SuperBlock::from_raw(sb.as_ptr()) }))
     }
 
     /// Lends the super block out.
@@ -58,14 +84,18 @@ impl<T: FileSystem> Mounted<T> {
     /// `sb` is a super block of `T` whose private data is set, and [`Self::close`] is called before its inodes are evicted.
     pub(super) unsafe fn open(&self, sb: *mut bindings::super_block) {
         // INVARIANT: By the caller's promise.
-        *self.sb.lock() = NonNull::new(sb).map(Pointer);
+        self.state.lock().sb = NonNull::new(sb);
     }
 
     /// The unmount of `sb` begins, or its mount failed. Waits for those that have it.
     pub(super) fn close(&self, sb: *mut bindings::super_block) {
-        let mut lent = self.sb.lock();
-        if lent.as_ref().is_some_and(|lent| lent.0.as_ptr() == sb) {
-            *lent = None;
+        let mut state = self.state.lock();
+        if state.sb.is_none_or(|lent| lent.as_ptr() != sb) {
+            return;
+        }
+        state.sb = None;
+        while state.users > 0 {
+            self.unused.wait(&mut state);
         }
     }
 }

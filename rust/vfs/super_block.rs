@@ -79,10 +79,10 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (*(*self.0.get()).s_bdi).ra_pages = bytes as usize >> kernel::page::PAGE_SHIFT };
     }
 
-    /// Its device number, as users see it.
-    pub(crate) fn device(&self) -> u32 {
+    /// Its device number as the kernel has it.
+    pub(crate) fn raw_device(&self) -> u32 {
         // SAFETY: The number does not change.
-        unsafe { bindings::rust_fuse_new_encode_dev((*self.0.get()).s_dev) }
+        unsafe { (*self.0.get()).s_dev }
     }
 
     /// Says what stands behind the dot of the type in `/proc/mounts`.

@@ -2,9 +2,10 @@
 
 //! Signals to those who wait for an answer.
 //!
-//! A request that no device has seen yet is taken back. For one that may take as long as another process likes (a lock that
-//! is waited for) the server is told by INTERRUPT, which then answers the request with `EINTR`, or with what it has done
-//! meanwhile. All others go on until they are answered, or their sender is killed.
+//! A request that no device has seen yet is taken back. For one that may take as long as another process likes the server is
+//! told by INTERRUPT, which then answers the request with `EINTR`, or with what it has done meanwhile: with virtiofs that is a
+//! lock that is waited for, while a server that is a process is told of every signal. All others go on until they are answered,
+//! or their sender is killed.
 //!
 //! Takes no locks; an INTERRUPT that came back is handed over by the waiter.
 
@@ -64,7 +65,9 @@ pub(super) fn send<O: Operation>(
 ) -> Result<KBox<Request>, Left> {
     let (waiter, unique) = (request.waiter(), request.unique());
     t.submit(request);
-    let done = if O::OPCODE == Opcode::SETLKW {
+    let done = if t.is_process() {
+        wait_telling(t, &waiter, unique)
+    } else if O::OPCODE == Opcode::SETLKW {
         wait_interruptible(t, &waiter, unique)
     } else {
         waiter.wait_killable().map_err(Left::Unknown)
@@ -75,6 +78,21 @@ pub(super) fn send<O: Operation>(
         }
         other => other,
     }
+}
+
+/// Waits for a request; the first signal is told to the server.
+fn wait_telling(
+    t: &dyn Transport,
+    waiter: &Arc<Waiter>,
+    unique: Unique,
+) -> Result<KBox<Request>, Left> {
+    if !t.pool().ignores_interrupts() {
+        if let Ok(request) = waiter.wait_interruptible() {
+            return Ok(request);
+        }
+        t.signalled(unique);
+    }
+    waiter.wait_killable().map_err(Left::Unknown)
 }
 
 /// Waits for a request that a signal may interrupt.

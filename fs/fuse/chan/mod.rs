@@ -33,7 +33,10 @@ pub(crate) use request::{Flow, Payload, Request};
 pub(crate) use waiter::Waiter;
 use waiter::Woken;
 
-use crate::{proto::ids::Unique, vfs::cred::Caller};
+use crate::{
+    proto::{flags::InitFlags, ids::Unique},
+    vfs::cred::Caller,
+};
 use core::marker::PhantomData;
 use kernel::{prelude::*, str::CStr, sync::Arc};
 
@@ -46,7 +49,18 @@ pub(crate) trait Transport: Send + Sync {
     fn cancel(&self, unique: Unique) -> Option<KBox<Request>>;
 
     /// Sends an INTERRUPT. When it comes back it is handed over by [`Request::interrupt_done`].
-    fn interrupt(&self, request: KBox<Request>);
+    fn interrupt(&self, request: KBox<Request>) {
+        self.pool().give(request);
+    }
+
+    /// Whether the server is a process. It is told of signals by [`Self::signalled`], for requests of every kind; others are by
+    /// [`Self::interrupt`], for those that wait for other users.
+    fn is_process(&self) -> bool {
+        false
+    }
+
+    /// The sender of a request has got a signal.
+    fn signalled(&self, _unique: Unique) {}
 
     /// Queues a FORGET; it is sent when there is room, in batches.
     fn forget(&self, node: KBox<ForgetNode>);
@@ -60,8 +74,8 @@ pub(crate) trait Transport: Send + Sync {
     /// Pages that one request can carry.
     fn max_pages(&self) -> usize;
 
-    /// INIT agreed on the most bytes of a WRITE.
-    fn agreed(&self, _max_write: usize) {}
+    /// INIT agreed on features, and on the most bytes of a WRITE.
+    fn agreed(&self, _flags: InitFlags, _max_write: usize) {}
 
     /// Counts and reports (at a bounded rate) an answer that breaks the protocol.
     fn bad_reply(&self, request: &Request, what: &'static str);
@@ -289,6 +303,25 @@ pub(crate) fn send_detached<O: Operation>(t: &dyn Transport, who: Caller, op: &O
         t.pool().give(request);
         return Err(e);
     }
+    request.waiter().abandon();
+    t.submit(request);
+    Ok(())
+}
+
+/// Sends `op` to a server that does not answer it and knows it by `unique`.
+pub(crate) fn send_one_way<O: Operation>(
+    t: &dyn Transport,
+    unique: Unique,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+) -> Result {
+    let mut request = t.pool().take()?;
+    if let Err(e) = request.prepare(t.pool(), Caller::default(), op, payload, flow) {
+        t.pool().give(request);
+        return Err(e);
+    }
+    request.set_one_way(unique);
     request.waiter().abandon();
     t.submit(request);
     Ok(())

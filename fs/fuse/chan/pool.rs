@@ -84,7 +84,7 @@ impl Pool {
     }
 
     /// Says that an INTERRUPT is of no use.
-    pub(super) fn ignore_interrupts(&self) {
+    pub(crate) fn ignore_interrupts(&self) {
         self.deaf.store(true, Relaxed);
     }
 

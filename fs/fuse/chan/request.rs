@@ -92,6 +92,8 @@ pub(crate) struct Request {
     owner: Option<KBox<dyn Owner>>,
     /// Who is told the end, if nobody waits for it.
     ended: Option<KBox<dyn Ended>>,
+    /// The server does not answer it.
+    one_way: bool,
     /// Whom an INTERRUPT is for.
     target: Option<Arc<Waiter>>,
     /// Whether it counts among those that nobody waits for.
@@ -121,6 +123,7 @@ impl Request {
                 flow: Flow::None,
                 owner: None,
                 ended: None,
+                one_way: false,
                 target: None,
                 background: false,
                 session: 0,
@@ -169,6 +172,7 @@ impl Request {
         self.output_len = HEADER_LEN + size_of::<O::Reply>();
         self.output_min = HEADER_LEN + O::REPLY_MIN;
         self.flow = flow;
+        self.one_way = false;
         self.outcome = Err(errno::enotconn());
         self.waiter.start();
         Ok(())
@@ -234,6 +238,31 @@ impl Request {
         match self.parse_as::<()>(used, 0) {
             Ok(Err(errno)) => Err(Error::from_errno(errno)),
             _ => Ok(()),
+        }
+    }
+
+    /// Says that the server does not answer it, and knows it by `unique`, an id of its own.
+    pub(super) fn set_one_way(&mut self, unique: Unique) {
+        self.one_way = true;
+        self.set_unique(unique);
+    }
+
+    /// Whether the server does not answer it.
+    pub(crate) fn is_one_way(&self) -> bool {
+        self.one_way
+    }
+
+    /// Marks it as sent again.
+    pub(crate) fn set_resent(&mut self) {
+        self.set_unique(Unique::new(self.unique.get() | Unique::RESEND));
+    }
+
+    fn set_unique(&mut self, unique: Unique) {
+        self.unique = unique;
+        let at = core::mem::offset_of!(InHeader, unique);
+        let place = self.buffers.input.get_mut(at..at + size_of::<Unique>());
+        if let Some(place) = place {
+            place.copy_from_slice(unique.as_bytes());
         }
     }
 

@@ -142,7 +142,7 @@ impl Conn {
         let most = pages * PAGE_SIZE;
         let max_write = (reply.max_write as usize).max(WRITE_MIN).min(most);
         let t = self.transport();
-        t.agreed(max_write);
+        t.agreed(flags, max_write);
         t.pool().background().agree(
             &**t,
             u32::from(reply.max_background),
@@ -192,6 +192,14 @@ impl Conn {
             | InitFlags::DONT_MASK
             | InitFlags::POSIX_ACL
             | InitFlags::SETXATTR_EXT;
+        if self.transport().is_process() {
+            flags |= InitFlags::ABORT_ERROR
+                | InitFlags::HAS_RESEND
+                | InitFlags::HAS_EXPIRE_ONLY
+                | InitFlags::SPLICE_READ
+                | InitFlags::SPLICE_WRITE
+                | InitFlags::SPLICE_MOVE;
+        }
         if self.lock_mode() != LockMode::Local {
             flags |= InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS;
         }

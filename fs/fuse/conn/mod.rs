@@ -12,6 +12,7 @@ use crate::{
     dax::Dax,
     errno,
     lock::Scramble,
+    poll::Polls,
     proto::flags::{InitFlags, WriteFlags},
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
@@ -76,6 +77,8 @@ pub(crate) struct Missing {
     pub(crate) syncfs: Flag,
     /// STATX: there are no times of birth.
     pub(crate) statx: Flag,
+    /// POLL: files are always ready.
+    pub(crate) poll: Flag,
 }
 
 /// A fact that may become true, once.
@@ -117,16 +120,22 @@ pub(crate) struct Conn {
     attr_version: Atomic<u64>,
     /// Operations that are known to be missing.
     pub(crate) missing: Missing,
+    /// Files that somebody waits for.
+    pub(crate) polls: Arc<Polls>,
 }
 
 impl Conn {
     /// Makes a connection that is not negotiated yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
         dax_mode: DaxMode,
         lock_mode: LockMode,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             transport,
             dax_mode,
             lock_mode,
@@ -138,7 +147,8 @@ impl Conn {
             read_limit: Atomic::new(usize::MAX),
             attr_version: Atomic::new(1),
             missing: Missing::default(),
-        }
+            polls: Polls::new()?,
+        })
     }
 
     /// Has the mount ask for no more than so many bytes at once. Before INIT.

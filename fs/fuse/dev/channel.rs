@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way to a server that reads and writes `/dev/fuse`.
+//! The way to a server that reads and writes `/dev/fuse`; what the server does is in [`super::serve`].
 //!
 //! A request is copied to the server by the server's own task, in its read(2), and its answer likewise in its write(2). Both
 //! may fault, and a server may see to it that a fault never ends; so the copying task owns the request meanwhile, and when
@@ -8,40 +8,24 @@
 //!
 //! Locks: the queue's spinlock, inside it a waiter's. Neither is held during a copy.
 
-use super::queue::{Entry, Fifo, Next, Queue};
+use super::queue::{Entry, Fifo, Queue};
 use crate::{
-    chan::{
-        self,
-        forget::{ForgetNode, BATCH},
-        reap, Pool, Request, Transport,
-    },
-    chardev::{FromUser, ToUser},
+    chan::{self, forget::ForgetNode, reap, Pool, Request, Transport},
+    chardev::SignalList,
     errno,
-    proto::{
-        dir::{BatchForgetIn, ForgetIn, ForgetOne},
-        header::{InHeader, OutHeader},
-        ids::{NodeId, Unique},
-        opcode::Opcode,
-        reply::HEADER_LEN,
-    },
+    notify::Told,
+    proto::{flags::InitFlags, ids::Unique},
     sync::{waitq::new_waitq, WaitQueue},
-    vfs::cred::Caller,
 };
-use core::mem::size_of;
 use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, ArcBorrow, SpinLock,
+        atomic::{Atomic, AtomicFlag, Relaxed},
+        Arc, ArcBorrow, SetOnce, SpinLock,
     },
 };
-use zerocopy::{FromZeros, IntoBytes};
 
-/// Least bytes that a server must offer for a message.
-const READ_MIN: usize = 8192;
-/// Bytes of header and arguments of a WRITE.
-const WRITE_HEAD: usize = 80;
 /// Most pages of data in a request.
 const MAX_PAGES: usize = 256;
 
@@ -49,15 +33,25 @@ const MAX_PAGES: usize = 256;
 #[pin_data]
 pub(crate) struct Channel {
     #[pin]
-    queue: SpinLock<Queue>,
+    pub(super) queue: SpinLock<Queue>,
     /// Servers that wait for something to read.
     #[pin]
-    readers: WaitQueue,
+    pub(super) readers: WaitQueue,
+    /// Servers that want a signal when there is something to read.
+    signals: SignalList,
     pool: Pin<KBox<Pool>>,
     /// The number of the connection for users: the device number of its mount.
     id: Atomic<u32>,
     /// Most bytes of a WRITE that was agreed on.
-    max_write: Atomic<usize>,
+    pub(super) max_write: Atomic<usize>,
+    /// INIT was answered.
+    pub(super) agreed: AtomicFlag,
+    /// Where notifications go.
+    pub(super) told: SetOnce<Told>,
+    /// The server asked to be told when a user ends its session.
+    tells_abort: AtomicFlag,
+    /// A user has ended it.
+    aborted_by_user: AtomicFlag,
     bad_replies: Atomic<u64>,
 }
 
@@ -69,9 +63,14 @@ impl Channel {
             try_pin_init!(Self {
                 queue <- new_spinlock!(queue, "fuse queue"),
                 readers <- new_waitq!("fuse readers"),
+                signals: SignalList::new(),
                 pool,
                 id: Atomic::new(0),
                 max_write: Atomic::new(4096),
+                agreed: AtomicFlag::new(false),
+                told: SetOnce::new(),
+                tells_abort: AtomicFlag::new(false),
+                aborted_by_user: AtomicFlag::new(false),
                 bad_replies: Atomic::new(0),
             }),
             GFP_KERNEL,
@@ -81,6 +80,26 @@ impl Channel {
     /// Sets the number that users know it by.
     pub(super) fn set_id(&self, id: u32) {
         self.id.store(id, Relaxed);
+    }
+
+    /// Says where notifications go.
+    pub(super) fn set_told(&self, told: Told) {
+        self.told.populate(told);
+    }
+
+    /// What a server is told at the end of the session: `ENODEV`, or `ECONNABORTED` where it asked to know that a user ended it.
+    pub(super) fn over(&self) -> Error {
+        if self.aborted_by_user.load(Relaxed) && self.tells_abort.load(Relaxed) {
+            errno::econnaborted()
+        } else {
+            ENODEV
+        }
+    }
+
+    /// Tells one server that there is something to read.
+    pub(super) fn tell_readers(&self) {
+        self.readers.wake_one();
+        self.signals.tell_readable();
     }
 
     /// The number that users know it by.
@@ -124,7 +143,22 @@ impl Channel {
         drop(queue);
         drop(forgets);
         this.readers.wake_all();
+        this.signals.tell_readable();
+        if let Some(told) = this.told.as_ref() {
+            told.end();
+        }
         Self::end_all(this, gone);
+    }
+
+    /// As [`Self::abort`], by a user who may.
+    pub(crate) fn abort_by_user(this: ArcBorrow<'_, Self>) {
+        this.aborted_by_user.store(true, Relaxed);
+        Self::abort(this);
+    }
+
+    /// Requests that are not answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.lock().waiting
     }
 
     fn end_all(this: ArcBorrow<'_, Self>, mut gone: Fifo) {
@@ -138,213 +172,11 @@ impl Channel {
     }
 
     /// Hands a request to its waiter; what nobody waits for is settled.
-    fn finish(this: ArcBorrow<'_, Self>, request: KBox<Request>, outcome: Result<u32>) {
-        if request.opcode() == Opcode::INTERRUPT {
-            if let Some(nobody) = Request::interrupt_done(request, outcome) {
-                this.pool.give(nobody);
-            }
-            return;
-        }
+    pub(super) fn finish(this: ArcBorrow<'_, Self>, request: KBox<Request>, outcome: Result<u32>) {
         if let Some(orphan) = Request::complete(request, outcome) {
             let transport: Arc<dyn Transport> = Arc::from(this);
             reap::reap(&transport, orphan);
         }
-    }
-
-    /// Waits for something to read, and copies it to the server.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when the room is too small, `EAGAIN` with `nonblock`, `ERESTARTSYS` for a signal, `ENODEV` when the session is over,
-    /// `EFAULT`.
-    pub(super) fn read(
-        this: ArcBorrow<'_, Self>,
-        device: u32,
-        to: &mut ToUser<'_, '_>,
-        nonblock: bool,
-    ) -> Result<usize> {
-        let room = to.room();
-        if room < READ_MIN.max(WRITE_HEAD + this.max_write.load(Relaxed)) {
-            return Err(EINVAL);
-        }
-        loop {
-            let next = || this.queue.lock().next(device);
-            let next = if nonblock {
-                next().ok_or(EAGAIN)?
-            } else {
-                this.readers.wait_one(next)?
-            };
-            match next {
-                Next::Over => return Err(ENODEV),
-                Next::Forgets => {
-                    let n = this.read_forgets(to)?;
-                    if n > 0 {
-                        return Ok(n);
-                    }
-                }
-                Next::Request(request) => {
-                    this.wake_next();
-                    if let Some(n) = Self::read_request(this, request, to)? {
-                        return Ok(n);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Has another server look, if there is more to read.
-    fn wake_next(&self) {
-        let more = self.queue.lock().is_readable();
-        if more {
-            self.readers.wake_one();
-        }
-    }
-
-    /// Copies a request. `None` when it does not fit, and has failed.
-    fn read_request(
-        this: ArcBorrow<'_, Self>,
-        request: KBox<Request>,
-        to: &mut ToUser<'_, '_>,
-    ) -> Result<Option<usize>> {
-        let (len, unique) = (request.message_len(), request.unique());
-        if len > to.room() {
-            let e = if request.opcode() == Opcode::SETXATTR {
-                E2BIG
-            } else {
-                EIO
-            };
-            this.queue.lock().remove(unique);
-            Self::finish(this, request, Err(e));
-            return Ok(None);
-        }
-        let copied = request.copy_message(to).is_ok();
-        let mut queue = this.queue.lock();
-        if !copied {
-            queue.remove(unique);
-            drop(queue);
-            Self::finish(this, request, Err(EIO));
-            return Err(EFAULT);
-        }
-        match queue.get(unique) {
-            Some(entry) => {
-                entry.request = Some(request);
-                Ok(Some(len))
-            }
-            None => {
-                drop(queue);
-                Self::finish(this, request, Err(errno::econnaborted()));
-                Err(ENODEV)
-            }
-        }
-    }
-
-    /// Copies FORGETs, as many as fit.
-    fn read_forgets(&self, to: &mut ToUser<'_, '_>) -> Result<usize> {
-        let room = to.room();
-        let most = room.saturating_sub(size_of::<InHeader>() + size_of::<BatchForgetIn>())
-            / size_of::<ForgetOne>();
-        let mut batch = [ForgetOne::default(); BATCH];
-        let mut count = 0;
-        let mut queue = self.queue.lock();
-        for slot in batch.iter_mut().take(most) {
-            let Some(one) = queue.forgets.take_one() else {
-                break;
-            };
-            *slot = one;
-            count += 1;
-        }
-        drop(queue);
-        let Some(batch) = batch.get(..count).filter(|batch| !batch.is_empty()) else {
-            return Ok(0);
-        };
-        let mut header = InHeader {
-            unique: self.pool.next_unique(),
-            ..FromZeros::new_zeroed()
-        };
-        if let [one] = batch {
-            let arg = ForgetIn {
-                nlookup: one.nlookup,
-            };
-            header.opcode = Opcode::FORGET;
-            header.nodeid = one.nodeid;
-            header.len = (size_of::<InHeader>() + size_of::<ForgetIn>()) as u32;
-            to.bytes(header.as_bytes())?;
-            to.bytes(arg.as_bytes())?;
-        } else {
-            let arg = BatchForgetIn {
-                count: count as u32,
-                dummy: 0,
-            };
-            header.opcode = Opcode::BATCH_FORGET;
-            header.nodeid = NodeId::NONE;
-            header.len =
-                (size_of::<InHeader>() + size_of::<BatchForgetIn>() + size_of_val(batch)) as u32;
-            to.bytes(header.as_bytes())?;
-            to.bytes(arg.as_bytes())?;
-            to.bytes(batch.as_bytes())?;
-        }
-        Ok(room - to.room())
-    }
-
-    /// Takes a message of the server: an answer or a notification.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a message that breaks the protocol, `ENOENT` for an answer to nothing, `EFAULT`.
-    pub(super) fn write(
-        this: ArcBorrow<'_, Self>,
-        device: u32,
-        from: &mut FromUser<'_, '_>,
-    ) -> Result<usize> {
-        let len = from.len();
-        if len < HEADER_LEN {
-            return Err(EINVAL);
-        }
-        let mut header = OutHeader::new_zeroed();
-        from.bytes(header.as_mut_bytes())?;
-        if header.len as usize != len {
-            return Err(EINVAL);
-        }
-        if header.unique == Unique::NOTIFICATION {
-            return Err(EINVAL);
-        }
-        if header.error <= -512 || header.error > 0 {
-            return Err(EINVAL);
-        }
-        let mut queue = this.queue.lock();
-        let request = queue
-            .get(header.unique)
-            .filter(|entry| entry.device == device)
-            .and_then(|entry| entry.request.take());
-        drop(queue);
-        let mut request = request.ok_or(ENOENT)?;
-        if request.opcode() == Opcode::INIT && !Caller::is_admin() {
-            this.pool.background().limit_server();
-        }
-        let taken = request.take_answer(&header, from);
-        let (ended, interrupt) = {
-            let mut queue = this.queue.lock();
-            let ended = queue.remove(header.unique).is_none();
-            // Servers need not answer an INTERRUPT.
-            let interrupt = queue
-                .remove(header.unique.interrupt())
-                .or_else(|| queue.cancel(header.unique.interrupt()));
-            (ended, interrupt)
-        };
-        let outcome = match taken {
-            _ if ended => Err(errno::econnaborted()),
-            // The sender looks at the length and sees what is wrong.
-            Ok(()) | Err(EINVAL) => Ok(header.len),
-            Err(_) => Err(EIO),
-        };
-        Self::finish(this, request, outcome);
-        if let Some(interrupt) = interrupt.and_then(|mut entry| entry.request.take()) {
-            Self::finish(this, interrupt, Err(errno::enotconn()));
-        }
-        if ended {
-            return Err(ENOENT);
-        }
-        taken.map(|()| len)
     }
 
     /// Whether the session goes on, and whether there is something to read.
@@ -357,6 +189,11 @@ impl Channel {
     pub(super) fn readers(&self) -> &WaitQueue {
         &self.readers
     }
+
+    /// Who is told by a signal then.
+    pub(super) fn signals(&self) -> &SignalList {
+        &self.signals
+    }
 }
 
 impl Transport for Channel {
@@ -367,7 +204,7 @@ impl Transport for Channel {
                 if queue.connected {
                     queue.push(entry);
                     drop(queue);
-                    self.readers.wake_one();
+                    self.tell_readers();
                     return;
                 }
                 drop(queue);
@@ -387,24 +224,14 @@ impl Transport for Channel {
         entry.and_then(|mut entry| entry.request.take())
     }
 
-    fn interrupt(&self, request: KBox<Request>) {
-        let refused = match Entry::new(request) {
-            Ok(mut entry) => {
-                let mut queue = self.queue.lock();
-                if queue.connected {
-                    queue.push_urgent(entry);
-                    drop(queue);
-                    self.readers.wake_one();
-                    return;
-                }
-                drop(queue);
-                entry.request.take()
-            }
-            Err(request) => Some(request),
-        };
-        let nobody = refused.and_then(|r| Request::interrupt_done(r, Err(errno::enotconn())));
-        if let Some(request) = nobody {
-            self.pool.give(request);
+    fn is_process(&self) -> bool {
+        true
+    }
+
+    fn signalled(&self, unique: Unique) {
+        let tell = self.queue.lock().signal(unique);
+        if tell {
+            self.tell_readers();
         }
     }
 
@@ -413,7 +240,7 @@ impl Transport for Channel {
         if queue.connected {
             queue.forgets.push(node);
             drop(queue);
-            self.readers.wake_one();
+            self.tell_readers();
         }
     }
 
@@ -430,8 +257,11 @@ impl Transport for Channel {
         MAX_PAGES
     }
 
-    fn agreed(&self, max_write: usize) {
+    fn agreed(&self, flags: InitFlags, max_write: usize) {
+        self.tells_abort
+            .store(flags.contains(InitFlags::ABORT_ERROR), Relaxed);
         self.max_write.store(max_write, Relaxed);
+        self.agreed.store(true, Relaxed);
     }
 
     fn bad_reply(&self, request: &Request, what: &'static str) {

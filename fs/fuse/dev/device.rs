@@ -5,7 +5,7 @@
 
 use super::channel::Channel;
 use crate::{
-    chardev::{CharDevice, Files, FromUser, Poll, Ready, ToUser},
+    chardev::{CharDevice, Files, FromUser, Ready, SignalList, ToUser},
     proto::device::DEV_IOC_MAGIC,
     sync::{waitq::new_waitq, WaitQueue},
     vfs::file::AnyFile,
@@ -108,11 +108,18 @@ impl CharDevice for Device {
         Channel::write(this.channel()?, this.id, from)
     }
 
-    fn poll(this: ArcBorrow<'_, Self>, poll: &mut Poll<'_>) -> Ready {
+    fn poll_queue(this: &Self) -> Option<&WaitQueue> {
+        Some(this.channel.as_ref()?.readers())
+    }
+
+    fn signal_list(this: &Self) -> Result<&SignalList> {
+        Ok(this.channel.as_ref().ok_or(EPERM)?.signals())
+    }
+
+    fn ready(this: ArcBorrow<'_, Self>) -> Ready {
         let Ok(channel) = this.channel() else {
             return Ready::Error;
         };
-        poll.wait_for(channel.readers());
         match channel.readable() {
             None => Ready::Error,
             Some(true) => Ready::ReadWrite,

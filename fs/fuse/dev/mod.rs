@@ -4,13 +4,15 @@
 //!
 //! - [`device`]: open files of the device;
 //! - [`queue`]: what a server has to do;
-//! - [`channel`]: requests to the server and answers from it;
+//! - [`channel`]: requests to the server;
+//! - [`serve`]: what it reads and writes;
 //! - [`mount`]: the file system type `fuse`.
 
 pub(crate) mod channel;
 pub(crate) mod device;
 pub(crate) mod mount;
 mod queue;
+mod serve;
 
 pub(crate) use channel::Channel;
 pub(crate) use device::Device;

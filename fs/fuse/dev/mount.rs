@@ -11,11 +11,15 @@ use crate::{
     attr::{S_IFDIR, S_IFMT},
     chardev,
     conn::{Conn, DaxMode, LockMode},
+    control::{Control, FuseCtl},
     inode::{self, InodeRef},
+    notify::Told,
     super_block::{Mount, Origin},
+    sync::OwnedQueue,
     vfs::{
         cred::{Kgid, Kuid},
         fs::{Param, Parsed, Type},
+        tree::{Shown, Things},
         SuperBlock,
     },
     Fuse,
@@ -23,7 +27,7 @@ use crate::{
 use kernel::{
     prelude::*,
     str::{CStr, CString},
-    sync::Arc,
+    sync::{Arc, SetOnce},
 };
 
 /// Least value of `max_read`.
@@ -42,14 +46,49 @@ pub(crate) struct Options {
     subtype: Option<CString>,
 }
 
-/// What all mounts share: the device.
-pub(crate) type Devices = chardev::Registration<Device>;
+/// What all mounts share.
+#[pin_data]
+pub(crate) struct Shared {
+    /// The device.
+    #[pin]
+    devices: chardev::Registration<Device>,
+    /// Works off notifications. Dropped when no mount is left.
+    work: Arc<OwnedQueue>,
+    /// What `fusectl` shows.
+    control: Arc<Things<FuseCtl>>,
+}
+
+impl Shared {
+    /// Registers the device.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` while the C module is loaded, `ENOMEM`.
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        control: Arc<Things<FuseCtl>>,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                devices <- chardev::Registration::new(module),
+                work: Arc::new(OwnedQueue::new(c"rust_fuse_notify")?, GFP_KERNEL)?,
+                control,
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
 
 /// The connection of a mount.
 pub(crate) struct Served {
     channel: Arc<Channel>,
     /// The file whose descriptor was given.
     device: Arc<Device>,
+    /// Works off notifications.
+    work: Arc<OwnedQueue>,
+    control: Arc<Things<FuseCtl>>,
+    /// It is shown by `fusectl`.
+    shown: SetOnce<Shown<FuseCtl>>,
 }
 
 impl Served {
@@ -68,10 +107,10 @@ impl Type for FuseType {
     const NAME: &'static CStr = c"fuse";
     const FLAGS: u32 = crate::vfs::fs::HAS_SUBTYPE | crate::vfs::fs::USERNS_MOUNT;
 
-    type Context = Devices;
+    type Context = Shared;
     type Options = Options;
 
-    fn parse_param(devices: &Devices, options: &mut Options, param: &Param<'_>) -> Result<Parsed> {
+    fn parse_param(shared: &Shared, options: &mut Options, param: &Param<'_>) -> Result<Parsed> {
         match param.remount() {
             // Programs repeat every option there.
             Some(true) => return Ok(Parsed::Taken),
@@ -88,7 +127,7 @@ impl Type for FuseType {
                 if !param.same_user_ns(&file) {
                     return Err(EINVAL);
                 }
-                options.device = Some(devices.files().of(&file).ok_or(EINVAL)?);
+                options.device = Some(shared.devices.files().of(&file).ok_or(EINVAL)?);
             }
             b"rootmode" => {
                 let mode = param.number(8)?;
@@ -114,7 +153,7 @@ impl Type for FuseType {
     }
 
     fn prepare(
-        _devices: &Devices,
+        shared: &Shared,
         options: &Options,
         _source: Option<&CStr>,
     ) -> Result<Arc<Mount>> {
@@ -128,7 +167,7 @@ impl Type for FuseType {
             return Err(EINVAL);
         };
         let channel = Channel::new()?;
-        let conn = Conn::new(channel.clone(), DaxMode::Never, LockMode::Default);
+        let conn = Conn::new(channel.clone(), DaxMode::Never, LockMode::Default)?;
         if let Some(max) = options.max_read {
             conn.limit_read((max as usize).max(MAX_READ_MIN));
         }
@@ -149,6 +188,9 @@ impl Type for FuseType {
                 Origin::Dev(Served {
                     channel,
                     device: device.clone(),
+                    work: shared.work.clone(),
+                    control: shared.control.clone(),
+                    shown: SetOnce::new(),
                 }),
                 Some(access),
             )?,
@@ -180,7 +222,18 @@ impl Type for FuseType {
             sb.set_subtype(subtype)?;
         }
         let root = inode::root(sb, options.rootmode.unwrap_or(S_IFDIR))?;
-        served.channel.set_id(sb.device());
+        served.channel.set_id(sb.raw_device());
+        served.channel.set_told(Told::new(
+            mount.lent().clone(),
+            served.work.clone(),
+            mount.polls.clone(),
+        ));
+        let owner = mount.access().map(|access| (access.user, access.group));
+        served.shown.populate(served.control.show(
+            CString::try_from_fmt(fmt!("{}", sb.raw_device()))?,
+            owner.ok_or(EINVAL)?,
+            Arc::new(Control::new(served.channel.clone()), GFP_KERNEL)?,
+        )?);
         served.device.connect(&served.channel)?;
         mount.start(sb)?;
         if served.device.sync_init() {

@@ -21,23 +21,38 @@ const REQUEST_RUN: i32 = 8;
 /// A request on its way.
 pub(super) struct Entry {
     next: Option<KBox<Entry>>,
+    /// The id as its sender knows it.
     pub(super) unique: Unique,
     /// `None` while it is copied.
     pub(super) request: Option<KBox<Request>>,
     pub(super) waiter: Arc<Waiter>,
     /// The open file that it was read through.
     pub(super) device: u32,
+    /// It was sent again, under an id that says so.
+    resent: bool,
+    /// Its sender has got a signal.
+    signalled: bool,
+    /// The server is to be told of the signal: it is counted in `Queue::interrupts`.
+    to_tell: bool,
 }
 
 impl Entry {
     pub(super) fn new(request: KBox<Request>) -> Result<KBox<Self>, KBox<Request>> {
-        let (unique, waiter) = (request.unique(), request.waiter());
+        // What is not answered has an id of the server's choice, which says nothing here.
+        let unique = if request.is_one_way() {
+            Unique::NOTIFICATION
+        } else {
+            request.unique()
+        };
         let entry = Self {
             next: None,
             unique,
             request: None,
-            waiter,
+            waiter: request.waiter(),
             device: 0,
+            resent: false,
+            signalled: false,
+            to_tell: false,
         };
         match KBox::new(entry, GFP_KERNEL) {
             Ok(mut entry) => {
@@ -45,6 +60,15 @@ impl Entry {
                 Ok(entry)
             }
             Err(_) => Err(request),
+        }
+    }
+
+    /// The id as the server knows it.
+    fn wire(&self) -> Unique {
+        if self.resent {
+            Unique::new(self.unique.get() | Unique::RESEND)
+        } else {
+            self.unique
         }
     }
 }
@@ -71,6 +95,12 @@ impl Fifo {
     pub(super) fn push_front(&mut self, mut entry: KBox<Entry>) {
         entry.next = self.front.take();
         self.front = Some(entry);
+    }
+
+    fn get(&mut self, unique: Unique) -> Option<&mut Entry> {
+        [&mut self.front, &mut self.back]
+            .into_iter()
+            .find_map(|list| find(list, unique).as_deref_mut())
     }
 
     fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
@@ -120,9 +150,11 @@ fn find(mut at: &mut Option<KBox<Entry>>, unique: Unique) -> &mut Option<KBox<En
 pub(super) enum Next {
     /// The session is over.
     Over,
+    /// INTERRUPT of the request that the server knows by this id.
+    Interrupt(Unique),
     /// FORGETs, of which the reader takes what fits.
     Forgets,
-    /// A request, of which the entry stays in the queue.
+    /// A request, of which the entry stays in the queue if it is answered.
     Request(KBox<Request>),
 }
 
@@ -135,6 +167,8 @@ pub(super) struct Queue {
     read: KVec<Option<KBox<Entry>>>,
     pub(super) forgets: ForgetList,
     forget_run: i32,
+    /// Requests that were read and whose sender has got a signal that the server does not know of.
+    interrupts: usize,
     /// Requests that are not answered.
     pub(super) waiting: usize,
 }
@@ -152,19 +186,14 @@ impl Queue {
             read,
             forgets: ForgetList::default(),
             forget_run: FORGET_RUN,
+            interrupts: 0,
             waiting: 0,
         })
     }
 
     /// Whether there is something to read.
     pub(super) fn is_readable(&self) -> bool {
-        !self.pending.is_empty() || !self.forgets.is_empty()
-    }
-
-    /// Adds an entry that goes before the others.
-    pub(super) fn push_urgent(&mut self, entry: KBox<Entry>) {
-        self.waiting += 1;
-        self.pending.push_front(entry);
+        self.interrupts > 0 || !self.pending.is_empty() || !self.forgets.is_empty()
     }
 
     /// Takes out an entry that was not read yet.
@@ -184,6 +213,11 @@ impl Queue {
         if !self.connected {
             return Some(Next::Over);
         }
+        if self.interrupts > 0 {
+            if let Some(unique) = self.next_interrupt() {
+                return Some(Next::Interrupt(unique));
+            }
+        }
         if !self.forgets.is_empty() {
             if self.pending.is_empty() || self.forget_run > 0 {
                 self.forget_run -= 1;
@@ -196,9 +230,93 @@ impl Queue {
         }
         let mut entry = self.pending.pop()?;
         entry.device = device;
-        let request = entry.request.take();
-        self.put(entry);
-        request.map(Next::Request)
+        let request = entry.request.take()?;
+        if request.is_one_way() {
+            self.waiting = self.waiting.saturating_sub(1);
+        } else {
+            self.put(entry);
+        }
+        Some(Next::Request(request))
+    }
+
+    /// A request whose sender has got a signal, which the server is told of now.
+    fn next_interrupt(&mut self) -> Option<Unique> {
+        for bucket in &mut self.read {
+            let mut at = bucket.as_deref_mut();
+            while let Some(entry) = at {
+                if entry.to_tell {
+                    entry.to_tell = false;
+                    self.interrupts = self.interrupts.saturating_sub(1);
+                    return Some(entry.wire());
+                }
+                at = entry.next.as_deref_mut();
+            }
+        }
+        self.interrupts = 0;
+        None
+    }
+
+    /// The sender of a request has got a signal. True when the server is to be told at once; else it is when it has read the
+    /// request.
+    pub(super) fn signal(&mut self, unique: Unique) -> bool {
+        if let Some(entry) = self.pending.get(unique) {
+            entry.signalled = true;
+            return false;
+        }
+        let Some(entry) = self.get(unique) else {
+            return false;
+        };
+        entry.signalled = true;
+        let tell = entry.request.is_some() && !entry.to_tell;
+        entry.to_tell |= tell;
+        self.interrupts += usize::from(tell);
+        tell
+    }
+
+    /// A request was read, and its answer is waited for. True when the server is to be told of a signal. Gives the request back
+    /// when the session has ended meanwhile.
+    pub(super) fn was_read(&mut self, unique: Unique, request: KBox<Request>) -> Result<bool, KBox<Request>> {
+        let Some(entry) = self.get(unique) else {
+            return Err(request);
+        };
+        entry.request = Some(request);
+        Ok(entry.signalled && self.signal(unique))
+    }
+
+    /// Takes a request that `device` has an answer to, which it knows by this id.
+    pub(super) fn answer(&mut self, wire: Unique, device: u32) -> Option<&mut Entry> {
+        let entry = self.get(Unique::new(wire.get() & !Unique::RESEND))?;
+        (entry.wire() == wire && entry.device == device).then_some(entry)
+    }
+
+    /// Has what was read and not answered sent again.
+    pub(super) fn resend(&mut self) {
+        let mut again = Fifo::default();
+        for bucket in &mut self.read {
+            let mut rest = bucket.take();
+            while let Some(mut entry) = rest {
+                rest = entry.next.take();
+                match &mut entry.request {
+                    Some(request) => {
+                        request.set_resent();
+                        entry.resent = true;
+                        entry.to_tell = false;
+                        again.push_back(entry);
+                    }
+                    // It is being answered.
+                    None => {
+                        entry.next = bucket.take();
+                        *bucket = Some(entry);
+                    }
+                }
+            }
+        }
+        self.interrupts = 0;
+        core::mem::swap(&mut self.pending, &mut again);
+        // They go before those that nobody has read yet.
+        while let Some(entry) = again.pop() {
+            self.pending.push_back(entry);
+        }
     }
 
     fn bucket(&mut self, unique: Unique) -> Option<&mut Option<KBox<Entry>>> {
@@ -225,6 +343,7 @@ impl Queue {
         let mut entry = at.take()?;
         *at = entry.next.take();
         self.waiting = self.waiting.saturating_sub(1);
+        self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
         Some(entry)
     }
 
@@ -236,6 +355,7 @@ impl Queue {
             while let Some(mut entry) = rest {
                 rest = entry.next.take();
                 if device.is_none_or(|device| device == entry.device) {
+                    self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
                     self.waiting = self.waiting.saturating_sub(1);
                     gone.push_back(entry);
                 } else {

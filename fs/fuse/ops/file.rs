@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, READDIRPLUS,
-//! FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL.
+//! FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL, POLL.
 
 use super::simple_op;
 use crate::proto::{
     file::{
         CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, IoctlIn, IoctlOut,
-        LseekIn, LseekOut, OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
+        LseekIn, LseekOut, OpenIn, OpenOut, PollIn, PollOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
     },
     ids::{Fh, NodeId},
     opcode::Opcode,
@@ -85,4 +85,9 @@ simple_op! {
 simple_op! {
     /// IOCTL: the data that goes along is the payload, and so is the data of the answer.
     Ioctl(IoctlIn) -> IoctlOut = Opcode::IOCTL;
+}
+
+simple_op! {
+    /// POLL: which events are there.
+    Poll(PollIn) -> PollOut = Opcode::POLL;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations on a mount as a whole: INIT and DESTROY, which begin and end its session, and SYNCFS.
+//! Operations on a mount as a whole: INIT and DESTROY, which begin and end its session, and SYNCFS; and NOTIFY_REPLY, which
+//! answers a server.
 
 use super::simple_op;
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
         file::SyncfsIn,
         ids::NodeId,
         init::{InitIn, InitOut},
+        notify::NotifyRetrieveIn,
         opcode::Opcode,
     },
 };
@@ -51,4 +53,9 @@ impl Operation for Destroy {
 simple_op! {
     /// SYNCFS: everything is made durable.
     Syncfs(SyncfsIn) -> () = Opcode::SYNCFS;
+}
+
+simple_op! {
+    /// NOTIFY_REPLY: what a server wanted to have from the page cache is the payload.
+    NotifyReply(NotifyRetrieveIn) -> () = Opcode::NOTIFY_REPLY;
 }

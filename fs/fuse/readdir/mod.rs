@@ -17,7 +17,7 @@ use crate::{
     chan::{Flow, ForgetNode, Operation, Payload},
     conn::Conn,
     errno,
-    inode::{Entry, Inode},
+    inode::{self, Entry, Inode},
     ops::file::{Read, ReadPlus},
     proto::{
         dir::{DirentPlusRef, DirentPluses, DirentRef, Dirents},
@@ -249,7 +249,9 @@ fn link(
     node: KBox<ForgetNode>,
     version: u64,
 ) -> Result {
-    let entry = Entry::new(conn, plus.entry, node, version)?.ok_or(EIO)?;
+    let mut told = plus.entry;
+    inode::doubt(out.inode(), &mut told, version);
+    let entry = Entry::new(conn, told, node, version)?.ok_or(EIO)?;
     let until = entry.valid_until();
     let auto = conn.has(InitFlags::READDIRPLUS_AUTO);
     for _ in 0..TRIES {

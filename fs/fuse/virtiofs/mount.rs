@@ -70,7 +70,7 @@ impl Type for VirtioFs {
             pr_err!("virtiofs: tag <{}> not found\n", tag);
             return Err(EINVAL);
         };
-        let conn = Conn::new(instance.channel().clone(), options.dax, options.locks);
+        let conn = Conn::new(instance.channel().clone(), options.dax, options.locks)?;
         Ok(Arc::new(
             Mount::new(
                 conn,

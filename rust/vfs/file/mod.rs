@@ -2,7 +2,7 @@
 
 //! Open files and directories, and what they hold for the file system.
 //!
-//! What the VFS asks of them is in [`ops`] (regular files), [`dir_ops`] (directories) [`lock`] (files) and [`ioctl`] (both), mappings in the
+//! What the VFS asks of them is in [`ops`] (regular files), [`dir_ops`] (directories) [`lock`] and [`poll`] (files) and [`ioctl`] (both), mappings in the
 //! making are in [`mmap`]. No locks: the private data is set before the file can be used and taken after its last use.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -13,6 +13,7 @@ mod ioctl;
 mod lock;
 mod mmap;
 mod ops;
+mod poll;
 
 pub(crate) use any::AnyFile;
 pub(super) use dir_ops::dir_table;
@@ -22,6 +23,7 @@ pub(crate) use lock::{Held, Keeper, Lock, LockOperations, Mode, Owner};
 pub(crate) use mmap::Mmap;
 pub(super) use ops::adopt;
 pub(crate) use ops::Operations;
+pub(crate) use poll::PollOperations;
 
 use super::{inode::Kill, to_int, FileSystem, Inode};
 use crate::bindings;

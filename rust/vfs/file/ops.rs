@@ -7,8 +7,8 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
-    ioctl, lock, set_data, take_data, File, Inode, IoctlOperations, LockOperations, Mmap, Opening,
-    Owner,
+    ioctl, lock, poll, set_data, take_data, File, Inode, IoctlOperations, LockOperations, Mmap,
+    Opening, Owner, PollOperations,
 };
 use crate::{
     bindings,
@@ -22,7 +22,7 @@ use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*};
 
 /// Operations on regular files.
-pub(crate) trait Operations: IoctlOperations + LockOperations {
+pub(crate) trait Operations: IoctlOperations + LockOperations + PollOperations {
     /// Opens. `EINVAL` and every error of the server are handed to the caller.
     fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
     /// Runs at the last close.
@@ -74,6 +74,7 @@ impl<T: Operations> Wrap<T> {
         // Leases hold among the users of this client.
         setlease: Some(bindings::generic_setlease),
         fsync: Some(Self::fsync),
+        poll: Some(poll::Wrap::<T>::poll),
         lock: Some(lock::Wrap::<T>::lock),
         flock: Some(lock::Wrap::<T>::flock),
         unlocked_ioctl: Some(ioctl::Wrap::<T>::native),

@@ -443,6 +443,17 @@ impl<T: Operations> New<T> {
 }
 
 impl<T: LinkOperations> Inode<T> {
+    /// Forgets what the link says. From now on it is asked for each time.
+    pub(crate) fn forget_link(&self) {
+        if self.mode() & bindings::S_IFMT == bindings::S_IFLNK {
+            // SAFETY: The inode is a link. The text stays for those who have found it.
+            unsafe {
+                (&raw mut (*self.as_raw()).__bindgen_anon_5.i_link)
+                    .write_volatile(core::ptr::null_mut());
+            }
+        }
+    }
+
     /// Keeps what the link says, with its NUL. From now on the VFS asks no more, also in lockless walks.
     fn keep_link(&self, text: &[u8]) {
         let mut kept = KVec::new();

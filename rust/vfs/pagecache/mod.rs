@@ -16,6 +16,7 @@
 mod control;
 mod mmap;
 mod read;
+mod told;
 mod through;
 mod write;
 mod write_back;

@@ -262,16 +262,18 @@ TEST_F(dev, server_never_came)
 TEST_F(dev, forced_unmount)
 {
 	struct server *v = &self->v;
+	bool gone;
 	pid_t pid;
 
 	ASSERT_EQ(0, server_start(v, ""));
 	v->s->hang = FUSE_STATFS;
 	pid = caller(v);
 	ASSERT_TRUE(soon(v->s->count[FUSE_STATFS] > 0));
-	EXPECT_EQ(-1, umount2(v->dir, MNT_FORCE));
-	EXPECT_EQ(EBUSY, errno);
+	/* Busy, unless the caller has left already. */
+	gone = !umount2(v->dir, MNT_FORCE);
+	EXPECT_TRUE(gone || errno == EBUSY);
 	EXPECT_EQ(ECONNABORTED, end_of(pid));
-	EXPECT_EQ(0, umount(v->dir));
+	EXPECT_EQ(gone ? -1 : 0, umount(v->dir));
 }
 
 TEST_F(dev, killed_caller)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A small FUSE server that speaks the protocol on /dev/fuse itself, in a process of its own. What it does wrong and what it
- * counts is in memory that the test shares. One directory: the file "file" (node 2, as long as size), and a file for each
- * name that starts with "n" (node 100 and more). Include after kselftest_harness.h.
+ * counts is in memory that the test shares. In each directory: the file "file" (node 2, as long as size), and a file for each
+ * name that starts with "n" (node 100 and more), directories "d" (node 10000 and more) and links "l" (node 20000 and more).
+ * Include after kselftest_harness.h.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -32,6 +33,8 @@
 #define MESSAGE (BUF + 4096)
 #define NODE_FILE 2
 #define NODE_NAMES 100
+#define NODE_DIRS 10000
+#define NODE_LINKS 20000
 
 enum bend { STRAIGHT, UNKNOWN_ID, POSITIVE_ERROR, TOO_LONG, TOO_SHORT, WRONG_LENGTH, TWICE };
 
@@ -48,6 +51,12 @@ struct shared {
 	volatile uint64_t init_flags;
 	volatile uint32_t minor;
 	volatile uint16_t max_background, congestion;
+	volatile uint32_t timeout;	/* seconds, in INIT */
+	volatile int interrupt_says;	/* an errno that INTERRUPT is answered with */
+	volatile bool interrupt_ends;	/* INTERRUPT ends the request with EINTR */
+	volatile bool polls;		/* POLL is there */
+	volatile uint32_t revents;	/* what it answers */
+	char link[16];			/* what links say */
 	/* What the server says. */
 	volatile int count[64];
 	volatile int forgotten;		/* lookups that were given back */
@@ -62,6 +71,12 @@ struct shared {
 	struct fuse_fsync_in last_fsync;
 	struct fuse_release_in last_release;
 	volatile uint32_t largest_read, largest_write;
+	volatile uint64_t hung;		/* the last request that was not answered */
+	volatile uint64_t interrupted;	/* the request that the last INTERRUPT was about */
+	struct fuse_poll_in poll;	/* the last POLL */
+	struct fuse_notify_retrieve_in retrieve;	/* the last NOTIFY_REPLY, its id, and its data */
+	volatile uint64_t retrieve_unique;
+	char retrieved[8192];
 	char data[BUF];
 };
 
@@ -109,7 +124,11 @@ static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->ino = node;
-	a->mode = node == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0644;
+	a->mode = S_IFREG | 0644;
+	if (node == FUSE_ROOT_ID || (node >= NODE_DIRS && node < NODE_LINKS))
+		a->mode = S_IFDIR | 0755;
+	else if (node >= NODE_LINKS)
+		a->mode = S_IFLNK | 0777;
 	a->nlink = 1;
 	a->size = node == NODE_FILE ? s->size : 0;
 	a->blksize = 4096;
@@ -217,6 +236,7 @@ static void serve(int fd, struct shared *s)
 			struct fuse_open_out open;
 			struct fuse_write_out write;
 			struct fuse_statfs_out statfs;
+			struct fuse_poll_out poll;
 		} o;
 
 		if (n < 0 && errno == EINTR)
@@ -240,8 +260,26 @@ static void serve(int fd, struct shared *s)
 				s->forgotten += one[i].nlookup;
 			continue;
 		}
-		if (h->opcode == FUSE_INTERRUPT || h->opcode == s->hang)
+		if (h->opcode == FUSE_INTERRUPT) {
+			struct fuse_in_header about = { .unique = ((struct fuse_interrupt_in *)arg)->unique };
+
+			s->interrupted = about.unique;
+			if (s->interrupt_says)
+				answer(fd, h, -s->interrupt_says, NULL, 0);
+			else if (s->interrupt_ends)
+				answer(fd, &about, -EINTR, NULL, 0);
 			continue;
+		}
+		if (h->opcode == FUSE_NOTIFY_REPLY) {
+			s->retrieve = *(struct fuse_notify_retrieve_in *)arg;
+			memcpy(s->retrieved, arg + sizeof(s->retrieve), s->retrieve.size % (sizeof(s->retrieved) + 1));
+			s->retrieve_unique = h->unique;
+			continue;
+		}
+		if (h->opcode == s->hang) {
+			s->hung = h->unique;
+			continue;
+		}
 		if (h->opcode == s->fail) {
 			answer(fd, h, -s->error, NULL, 0);
 			continue;
@@ -259,6 +297,7 @@ static void serve(int fd, struct shared *s)
 			o.init.congestion_threshold = s->congestion;
 			o.init.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT | (uint32_t)s->init_flags;
 			o.init.flags2 = s->init_flags >> 32;
+			o.init.request_timeout = s->timeout;
 			len = s->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(o.init);
 			break;
 		}
@@ -267,6 +306,10 @@ static void serve(int fd, struct shared *s)
 				o.entry.nodeid = NODE_FILE;
 			else if (arg[0] == 'n')
 				o.entry.nodeid = NODE_NAMES + atoi(arg + 1);
+			else if (arg[0] == 'd')
+				o.entry.nodeid = NODE_DIRS + atoi(arg + 1);
+			else if (arg[0] == 'l')
+				o.entry.nodeid = NODE_LINKS + atoi(arg + 1);
 			else
 				error = -ENOENT;
 			o.entry.entry_valid = o.entry.attr_valid = s->ttl;
@@ -332,6 +375,17 @@ static void serve(int fd, struct shared *s)
 			o.statfs.st.namelen = 255;
 			len = sizeof(o.statfs);
 			break;
+		case FUSE_READLINK:
+			body = s->link;
+			len = strlen(s->link);
+			break;
+		case FUSE_POLL:
+			s->poll = *(struct fuse_poll_in *)arg;
+			o.poll.revents = s->revents;
+			len = sizeof(o.poll);
+			if (!s->polls)
+				error = -ENOSYS;
+			break;
 		case FUSE_RELEASE:
 		case FUSE_RELEASEDIR:
 		case FUSE_FLUSH:
@@ -389,6 +443,34 @@ static inline void server_run(struct server *v)
 	}
 	close(v->fd);
 	v->fd = -1;
+}
+
+/* The same, and the test keeps the descriptor, to tell the kernel something. */
+static inline int server_start_kept(struct server *v, const char *more)
+{
+	int e = server_mount(v, more);
+
+	if (e)
+		return e;
+	v->pid = fork();
+	if (!v->pid) {
+		serve(v->fd, v->s);
+		_exit(0);
+	}
+	return 0;
+}
+
+/* Sends a notification; 0 or an errno. */
+static inline int notify(const struct server *v, int code, const void *arg, size_t len, const void *more, size_t more_len)
+{
+	static __thread char out[MESSAGE];
+	struct fuse_out_header h = { .len = sizeof(h) + len + more_len, .error = code };
+
+	memcpy(out, &h, sizeof(h));
+	memcpy(out + sizeof(h), arg, len);
+	if (more_len)
+		memcpy(out + sizeof(h) + len, more, more_len);
+	return write(v->fd, out, h.len) == (ssize_t)h.len ? 0 : errno;
 }
 
 static inline int server_start(struct server *v, const char *more)

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Signals to those who wait and to the server; requests that are sent again; messages by splice(2). */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "server.h"
+
+FIXTURE(dev_signals) {
+	struct server v;
+	struct shared *s;
+};
+
+FIXTURE_SETUP(dev_signals)
+{
+	server_init(&self->v);
+	self->s = self->v.s;
+}
+
+FIXTURE_TEARDOWN(dev_signals)
+{
+	server_end(&self->v);
+}
+
+static void on_signal(int sig)
+{
+}
+
+/* Waits for an answer in a process that takes SIGUSR1, which exits with the errno. */
+static pid_t waiter(struct server *v)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct sigaction sa = { .sa_handler = on_signal };
+		struct statfs sf;
+
+		close(v->fd);
+		sigaction(SIGUSR1, &sa, NULL);
+		_exit(statfs(v->dir, &sf) ? errno : 0);
+	}
+	return pid;
+}
+
+static int end_of(pid_t pid)
+{
+	int status = 0;
+
+	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+TEST_F(dev_signals, interrupt)
+{
+	struct server *v = &self->v;
+	struct fuse_in_header h = { 0 };
+	pid_t pid;
+
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	self->s->hang = FUSE_STATFS;
+	pid = waiter(v);
+	ASSERT_TRUE(soon(self->s->hung));
+	/* The server hears of it, and the caller waits on. */
+	kill(pid, SIGUSR1);
+	ASSERT_TRUE(soon(self->s->interrupted));
+	EXPECT_EQ(self->s->hung, self->s->interrupted);
+	EXPECT_EQ(1, self->s->count[FUSE_INTERRUPT]);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	self->s->interrupt_ends = true;
+	h.unique = self->s->hung;
+	EXPECT_LT(0, answer(v->fd, &h, -EINTR, NULL, 0));
+	EXPECT_EQ(EINTR, end_of(pid));
+	/* A server that acts on it. */
+	self->s->hung = 0;
+	pid = waiter(v);
+	ASSERT_TRUE(soon(self->s->hung));
+	kill(pid, SIGUSR1);
+	EXPECT_EQ(EINTR, end_of(pid));
+	/* Who comes before the server has read the request. */
+	self->s->interrupted = 0;
+	kill(v->pid, SIGSTOP);
+	pid = waiter(v);
+	usleep(200000);
+	kill(pid, SIGUSR1);
+	usleep(50000);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	kill(v->pid, SIGCONT);
+	EXPECT_EQ(EINTR, end_of(pid));
+	EXPECT_EQ(self->s->hung, self->s->interrupted);
+}
+
+TEST_F(dev_signals, interrupt_answers)
+{
+	struct server *v = &self->v;
+	struct fuse_out_header h = { .len = 17, .error = 0 };
+	char more[32] = { 0 };
+	int n;
+	pid_t pid;
+
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	self->s->hang = FUSE_STATFS;
+	self->s->interrupt_says = EAGAIN;
+	pid = waiter(v);
+	ASSERT_TRUE(soon(self->s->hung));
+	kill(pid, SIGUSR1);
+	/* Not yet: it is told again. */
+	EXPECT_TRUE(soon(self->s->count[FUSE_INTERRUPT] > 3));
+	h.unique = self->s->hung | 1;
+	memcpy(more, &h, sizeof(h));
+	EXPECT_EQ(-1, write(v->fd, more, 17));
+	EXPECT_EQ(EINVAL, errno);
+	h.unique += 1000;
+	h.len = 16;
+	EXPECT_EQ(-1, write(v->fd, &h, 16));
+	EXPECT_EQ(ENOENT, errno);
+	/* Never: nothing is told any more. */
+	self->s->interrupt_says = ENOSYS;
+	usleep(100000);
+	n = self->s->count[FUSE_INTERRUPT];
+	usleep(50000);
+	EXPECT_EQ(n, self->s->count[FUSE_INTERRUPT]);
+	kill(pid, SIGKILL);
+	if (module_is_c())
+		server_kill(v), close(v->fd), v->fd = -1;
+	end_of(pid);
+	if (module_is_c())
+		return;
+	pid = waiter(v);
+	usleep(100000);
+	kill(pid, SIGUSR1);
+	usleep(100000);
+	EXPECT_EQ(n, self->s->count[FUSE_INTERRUPT]);
+	kill(pid, SIGKILL);
+	end_of(pid);
+}
+
+/* A server that is restarted, with the device kept open by another, gets again what it has not answered. */
+TEST_F(dev_signals, resend)
+{
+	struct server *v = &self->v;
+	struct fuse_in_header h = { 0 };
+	pid_t pid;
+
+	self->s->init_flags = FUSE_HAS_RESEND;
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	self->s->hang = FUSE_STATFS;
+	pid = waiter(v);
+	ASSERT_TRUE(soon(self->s->hung));
+	h.unique = self->s->hung;
+	server_kill(v);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_EQ(0, notify(v, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0));
+	self->s->hung = 0;
+	v->pid = fork();
+	if (!v->pid)
+		serve(v->fd, self->s);
+	ASSERT_TRUE(soon(self->s->hung));
+	EXPECT_EQ(h.unique | FUSE_UNIQUE_RESEND, self->s->hung);
+	/* The old id is not known any more. */
+	EXPECT_EQ(-1, answer(v->fd, &h, -EXDEV, NULL, 0));
+	EXPECT_EQ(ENOENT, errno);
+	h.unique = self->s->hung;
+	EXPECT_LT(0, answer(v->fd, &h, -EXDEV, NULL, 0));
+	EXPECT_EQ(EXDEV, end_of(pid));
+	/* INTERRUPT names the id that the server has. */
+	self->s->hung = 0;
+	pid = waiter(v);
+	ASSERT_TRUE(soon(self->s->hung));
+	self->s->hung = 0;
+	EXPECT_EQ(0, notify(v, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0));
+	ASSERT_TRUE(soon(self->s->hung));
+	EXPECT_NE(0, self->s->hung & FUSE_UNIQUE_RESEND);
+	self->s->interrupt_ends = true;
+	kill(pid, SIGUSR1);
+	EXPECT_EQ(EINTR, end_of(pid));
+	EXPECT_EQ(self->s->hung, self->s->interrupted);
+}
+
+static volatile sig_atomic_t heard;
+
+static void on_io(int sig)
+{
+	heard++;
+}
+
+TEST_F(dev_signals, sigio)
+{
+	struct sigaction sa = { .sa_handler = on_io };
+	struct server *v = &self->v;
+	char room[MESSAGE];
+	struct statfs sf;
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	pid_t pid;
+
+	/* Nothing to hear of before a mount. */
+	EXPECT_EQ(-1, fcntl(fd, F_SETFL, O_ASYNC));
+	EXPECT_EQ(EPERM, errno);
+	close(fd);
+	ASSERT_EQ(0, server_mount(v, ""));
+	sigaction(SIGIO, &sa, NULL);
+	ASSERT_LT(0, read(v->fd, room, sizeof(room)));
+	ASSERT_EQ(0, fcntl(v->fd, F_SETOWN, getpid()));
+	ASSERT_EQ(0, fcntl(v->fd, F_SETFL, O_ASYNC | O_NONBLOCK));
+	EXPECT_EQ(0, heard);
+	answer(v->fd, (void *)room, -EIO, NULL, 0);
+	pid = fork();
+	if (!pid)
+		_exit(statfs(v->dir, &sf) ? errno : 0);
+	/* The session never began, so the caller is refused; the abort is heard. */
+	EXPECT_EQ(ECONNREFUSED, end_of(pid));
+	umount2(v->dir, MNT_DETACH);
+	EXPECT_TRUE(soon(heard > 0));
+	fcntl(v->fd, F_SETFL, O_NONBLOCK);
+}
+
+/* A server that reads and writes by way of a pipe. */
+static void serve_spliced(int fd, struct shared *s)
+{
+	static char in[MESSAGE];
+	int to[2], from[2], size;
+	struct {
+		struct fuse_out_header h;
+		union {
+			struct fuse_init_out init;
+			struct fuse_entry_out entry;
+			struct fuse_attr_out attr;
+			struct fuse_open_out open;
+			struct fuse_write_out write;
+		} o;
+		char data[65536];
+	} static out;
+
+	if (pipe(to) || pipe(from) || fcntl(to[1], F_SETPIPE_SZ, BUF) < 0 || fcntl(from[1], F_SETPIPE_SZ, BUF) < 0)
+		_exit(1);
+	for (;;) {
+		ssize_t n = splice(fd, NULL, to[1], NULL, BUF, SPLICE_F_MOVE);
+		struct fuse_in_header *h = (void *)in;
+		void *arg = in + sizeof(*h);
+		size_t len = 0;
+
+		if (n <= 0 || read(to[0], in, n) != n || n != h->len)
+			_exit(2);
+		s->count[h->opcode & 63]++;
+		memset(&out, 0, sizeof(out.h) + sizeof(out.o));
+		switch (h->opcode) {
+		case FUSE_INIT:
+			out.o.init = (struct fuse_init_out){ .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
+				.max_write = 65536, .max_pages = 16, .flags = FUSE_MAX_PAGES,
+				.max_readahead = ((struct fuse_init_in *)arg)->max_readahead };
+			s->init_flags = ((struct fuse_init_in *)arg)->flags;
+			len = sizeof(out.o.init);
+			break;
+		case FUSE_LOOKUP:
+			out.o.entry = (struct fuse_entry_out){ .nodeid = NODE_FILE, .entry_valid = 60, .attr_valid = 60 };
+			fill_attr(s, NODE_FILE, &out.o.entry.attr);
+			len = sizeof(out.o.entry);
+			break;
+		case FUSE_GETATTR:
+			fill_attr(s, h->nodeid, &out.o.attr.attr);
+			len = sizeof(out.o.attr);
+			break;
+		case FUSE_OPEN:
+			len = sizeof(out.o.open);
+			break;
+		case FUSE_WRITE: {
+			struct fuse_write_in *w = arg;
+
+			memcpy(s->data + w->offset, w + 1, w->size);
+			out.o.write.size = w->size;
+			len = sizeof(out.o.write);
+			break;
+		}
+		case FUSE_READ: {
+			struct fuse_read_in *r = arg;
+
+			len = r->size;
+			memcpy(&out.o, s->data + r->offset, len);
+			break;
+		}
+		case FUSE_FORGET:
+		case FUSE_BATCH_FORGET:
+			continue;
+		case FUSE_RELEASE:
+		case FUSE_FLUSH:
+			break;
+		default:
+			out.h.error = -ENOSYS;
+		}
+		out.h.len = sizeof(out.h) + len;
+		out.h.unique = h->unique;
+		/* The header from memory, the rest as pages that are given away. */
+		if (write(from[1], &out.h, sizeof(out.h)) != sizeof(out.h) || (len && write(from[1], &out.o, len) != (ssize_t)len))
+			_exit(3);
+		if (splice(from[0], NULL, fd, NULL, out.h.len, SPLICE_F_MOVE) != (ssize_t)out.h.len)
+			_exit(4);
+	}
+}
+
+TEST_F(dev_signals, splice)
+{
+	static char got[65536], want[65536];
+	struct server *v = &self->v;
+	int fd;
+
+	ASSERT_EQ(0, server_mount(v, ""));
+	v->pid = fork();
+	if (!v->pid)
+		serve_spliced(v->fd, self->s);
+	close(v->fd);
+	v->fd = -1;
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	for (size_t i = 0; i < sizeof(want); i++)
+		want[i] = i * 3 + (i >> 8);
+	ASSERT_EQ(sizeof(want), pwrite(fd, want, sizeof(want), 0));
+	EXPECT_EQ(0, memcmp(want, self->s->data, sizeof(want)));
+	ASSERT_EQ(sizeof(got), pread(fd, got, sizeof(got), 131072));
+	EXPECT_EQ(0, memcmp(got, self->s->data + 131072, sizeof(got)));
+	close(fd);
+	EXPECT_EQ(FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE,
+		  self->s->init_flags & (FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE));
+}
+
+TEST_HARNESS_MAIN
