@@ -48,21 +48,18 @@ impl Tree for FuseCtl {
         Value {
             name: c"waiting",
             mode: 0o400,
-            stream: true,
             get: Some(|control| control.channel.waiting() as u64),
             set: None,
         },
         Value {
             name: c"abort",
             mode: 0o200,
-            stream: true,
             get: None,
             set: Some(abort),
         },
         Value {
             name: c"max_background",
             mode: 0o600,
-            stream: false,
             get: Some(|control| control.max_background.load(Relaxed).into()),
             set: Some(|control, given| {
                 let limit = limit(given)?;
@@ -75,7 +72,6 @@ impl Tree for FuseCtl {
         Value {
             name: c"congestion_threshold",
             mode: 0o600,
-            stream: false,
             get: Some(|control| control.congestion_threshold.load(Relaxed).into()),
             set: Some(|control, given| {
                 let limit = limit(given)?;

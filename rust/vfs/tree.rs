@@ -47,8 +47,6 @@ pub(crate) struct Value<T> {
     pub(crate) name: &'static CStr,
     /// Its permissions.
     pub(crate) mode: u16,
-    /// It has no positions.
-    pub(crate) stream: bool,
     /// Gives the value.
     pub(crate) get: Option<fn(&T) -> u64>,
     /// Takes what a user writes.
@@ -59,7 +57,7 @@ pub(crate) struct Value<T> {
 pub(crate) struct Given<'a> {
     at: *const c_char,
     len: usize,
-    /// Where in the file.
+    /// How much was read and written before.
     pub(crate) pos: u64,
     _call: PhantomData<&'a ()>,
 }
@@ -180,7 +178,7 @@ impl<T: Tree> Things<T> {
         unsafe {
             let dir = Self::add((*sb).s_root, &item.name, 0o500, item, None)?;
             for (n, file) in T::FILES.iter().enumerate() {
-                Self::add(dir, file.name, file.mode, item, Some((n, file)))?;
+                Self::add(dir, file.name, file.mode, item, Some(n))?;
             }
         }
         Ok(())
@@ -196,7 +194,7 @@ impl<T: Tree> Things<T> {
         name: &CStr,
         mode: u16,
         item: &Item<T>,
-        file: Option<(usize, &Value<T::Thing>)>,
+        file: Option<usize>,
     ) -> Result<*mut bindings::dentry> {
         // SAFETY: By the caller's promise. The inode is ours until it is joined to the name.
         unsafe {
@@ -211,13 +209,9 @@ impl<T: Tree> Things<T> {
             (*inode).i_uid.val = item.user.0;
             (*inode).i_gid.val = item.group.0;
             bindings::simple_inode_init_ts(inode);
-            if let Some((n, file)) = file {
+            if let Some(n) = file {
                 (*inode).i_mode = bindings::S_IFREG as u16 | mode;
-                (*inode).__bindgen_anon_3.i_fop = if file.stream {
-                    &Ops::<T>::STREAM
-                } else {
-                    &Ops::<T>::VALUE
-                };
+                (*inode).__bindgen_anon_3.i_fop = &Ops::<T>::FILE;
                 (*inode).i_private = (item.id << FILE_BITS | n) as *mut c_void;
             } else {
                 (*inode).i_mode = bindings::S_IFDIR as u16 | mode;
@@ -338,18 +332,13 @@ impl<T: Tree> Ops<T> {
         ..unsafe { core::mem::zeroed() }
     };
 
-    /// Files that are read and written at positions.
-    const VALUE: bindings::file_operations = bindings::file_operations {
+    /// Files without positions.
+    const FILE: bindings::file_operations = bindings::file_operations {
+        open: Some(bindings::nonseekable_open),
         read: Some(Self::read),
         write: Some(Self::write),
         // SAFETY: A table without further operations is valid.
         ..unsafe { core::mem::zeroed() }
-    };
-
-    /// Files without positions.
-    const STREAM: bindings::file_operations = bindings::file_operations {
-        open: Some(bindings::nonseekable_open),
-        ..Self::VALUE
     };
 
     /// # Safety
@@ -401,7 +390,10 @@ impl<T: Tree> Ops<T> {
             let mut state = Self::things(sb).state.lock();
             // INVARIANT: It has a root; `kill_sb` takes it away.
             state.sb = NonNull::new(sb);
-            let made = state.items.iter().try_for_each(|item| Things::make(sb, item));
+            let made = state
+                .items
+                .iter()
+                .try_for_each(|item| Things::make(sb, item));
             if made.is_err() {
                 state.sb = None;
             }
@@ -450,7 +442,7 @@ impl<T: Tree> Ops<T> {
             };
             let mut shown = (*file).private_data as u64;
             // Who goes on reading reads on in what was there at the beginning.
-            if *pos == 0 || !value.stream {
+            if *pos == 0 {
                 let things = Self::things((*(*file).f_inode).i_sb);
                 let Some(thing) = things.find(number) else {
                     return 0;

@@ -103,7 +103,8 @@ impl ForgetList {
         self.pop().map(|node| node.one)
     }
 
-    fn pop(&mut self) -> Option<KBox<ForgetNode>> {
+    /// Takes one, with its memory.
+    pub(crate) fn pop(&mut self) -> Option<KBox<ForgetNode>> {
         let mut node = self.head.take()?;
         self.head = node.next.take();
         Some(node)

@@ -128,6 +128,7 @@ impl Channel {
         queue.devices = queue.devices.saturating_sub(1);
         let last = queue.devices == 0;
         drop(queue);
+        this.wake_next();
         Self::end_all(this, gone);
         if last {
             Self::abort(this);
@@ -139,7 +140,7 @@ impl Channel {
         let mut queue = this.queue.lock();
         queue.connected = false;
         let gone = queue.remove_all();
-        let forgets = queue.forgets.take();
+        let forgets = queue.take_forgets();
         drop(queue);
         drop(forgets);
         this.readers.wake_all();
@@ -221,6 +222,7 @@ impl Transport for Channel {
 
     fn cancel(&self, unique: Unique) -> Option<KBox<Request>> {
         let entry = self.queue.lock().cancel(unique);
+        self.wake_next();
         entry.and_then(|mut entry| entry.request.take())
     }
 
@@ -238,14 +240,16 @@ impl Transport for Channel {
     fn forget(&self, node: KBox<ForgetNode>) {
         let mut queue = self.queue.lock();
         if queue.connected {
-            queue.forgets.push(node);
+            let readable = queue.forget(node);
             drop(queue);
-            self.tell_readers();
+            if readable {
+                self.tell_readers();
+            }
         }
     }
 
     fn drop_forgets(&self) {
-        let list = self.queue.lock().forgets.take();
+        let list = self.queue.lock().take_forgets();
         drop(list);
     }
 

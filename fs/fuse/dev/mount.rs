@@ -152,11 +152,7 @@ impl Type for FuseType {
         Ok(Parsed::Taken)
     }
 
-    fn prepare(
-        shared: &Shared,
-        options: &Options,
-        _source: Option<&CStr>,
-    ) -> Result<Arc<Mount>> {
+    fn prepare(shared: &Shared, options: &Options, _source: Option<&CStr>) -> Result<Arc<Mount>> {
         let (Some(device), Some(_), Some(user), Some(group)) = (
             &options.device,
             options.rootmode,

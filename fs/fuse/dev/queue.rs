@@ -7,13 +7,15 @@
 //! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
 
 use crate::{
-    chan::{forget::ForgetList, Request, Waiter},
-    proto::ids::Unique,
+    chan::{forget::ForgetList, ForgetNode, Request, Waiter},
+    proto::ids::{NodeId, Unique},
 };
 use kernel::{prelude::*, sync::Arc};
 
 /// Lists that requests which were read are found by.
 const BUCKETS: usize = 256;
+/// Places that inodes share.
+const NODES: usize = 1024;
 /// FORGETs that go out in a row while requests wait, and requests that go out before the next ones.
 const FORGET_RUN: i32 = 16;
 const REQUEST_RUN: i32 = 8;
@@ -28,6 +30,8 @@ pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
     /// The open file that it was read through.
     pub(super) device: u32,
+    /// Where FORGETs of its inode wait for its end.
+    node: usize,
     /// It was sent again, under an id that says so.
     resent: bool,
     /// Its sender has got a signal.
@@ -50,6 +54,7 @@ impl Entry {
             request: None,
             waiter: request.waiter(),
             device: 0,
+            node: node(request.nodeid()),
             resent: false,
             signalled: false,
             to_tell: false,
@@ -135,6 +140,18 @@ impl Drop for Fifo {
     }
 }
 
+/// Inodes that share a place.
+#[derive(Default)]
+struct Busy {
+    requests: u32,
+    held: ForgetList,
+}
+
+/// The place of an inode.
+fn node(nodeid: NodeId) -> usize {
+    (nodeid.get() ^ nodeid.get() >> 32) as usize % NODES
+}
+
 /// Finds an entry in a list; the result is where it hangs, or the end.
 fn find(mut at: &mut Option<KBox<Entry>>, unique: Unique) -> &mut Option<KBox<Entry>> {
     while at.as_ref().is_some_and(|entry| entry.unique != unique) {
@@ -166,6 +183,9 @@ pub(super) struct Queue {
     pending: Fifo,
     read: KVec<Option<KBox<Entry>>>,
     pub(super) forgets: ForgetList,
+    /// Requests that are not answered, by their inode, and FORGETs that wait for their end: a server that forgot an inode does
+    /// not expect to be asked to release a file of it.
+    busy: KVec<Busy>,
     forget_run: i32,
     /// Requests that were read and whose sender has got a signal that the server does not know of.
     interrupts: usize,
@@ -179,12 +199,17 @@ impl Queue {
         for _ in 0..BUCKETS {
             read.push(None, GFP_KERNEL)?;
         }
+        let mut busy = KVec::with_capacity(NODES, GFP_KERNEL)?;
+        for _ in 0..NODES {
+            busy.push(Busy::default(), GFP_KERNEL)?;
+        }
         Ok(Self {
             connected: true,
             devices: 0,
             pending: Fifo::default(),
             read,
             forgets: ForgetList::default(),
+            busy,
             forget_run: FORGET_RUN,
             interrupts: 0,
             waiting: 0,
@@ -199,13 +224,54 @@ impl Queue {
     /// Takes out an entry that was not read yet.
     pub(super) fn cancel(&mut self, unique: Unique) -> Option<KBox<Entry>> {
         let entry = self.pending.remove(unique)?;
-        self.waiting = self.waiting.saturating_sub(1);
+        self.ended(&entry);
         Some(entry)
     }
 
     pub(super) fn push(&mut self, entry: KBox<Entry>) {
         self.waiting += 1;
+        if let Some(busy) = self.busy.get_mut(entry.node) {
+            busy.requests += 1;
+        }
         self.pending.push_back(entry);
+    }
+
+    /// A request ended. Its waiters are the caller's business; whoever reads may find FORGETs now.
+    fn ended(&mut self, entry: &Entry) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
+        if let Some(busy) = self.busy.get_mut(entry.node) {
+            busy.requests = busy.requests.saturating_sub(1);
+            if busy.requests == 0 {
+                while let Some(node) = busy.held.pop() {
+                    self.forgets.push(node);
+                }
+            }
+        }
+    }
+
+    /// Adds a FORGET. True when it can be read at once.
+    pub(super) fn forget(&mut self, forget: KBox<ForgetNode>) -> bool {
+        match self.busy.get_mut(node(forget.one.nodeid)) {
+            Some(busy) if busy.requests > 0 => {
+                busy.held.push(forget);
+                false
+            }
+            _ => {
+                self.forgets.push(forget);
+                true
+            }
+        }
+    }
+
+    /// Takes all FORGETs.
+    pub(super) fn take_forgets(&mut self) -> ForgetList {
+        for busy in &mut self.busy {
+            while let Some(node) = busy.held.pop() {
+                self.forgets.push(node);
+            }
+        }
+        self.forgets.take()
     }
 
     /// What comes next for a reader through `device`. FORGETs and requests take turns, so that neither waits for ever.
@@ -232,7 +298,7 @@ impl Queue {
         entry.device = device;
         let request = entry.request.take()?;
         if request.is_one_way() {
-            self.waiting = self.waiting.saturating_sub(1);
+            self.ended(&entry);
         } else {
             self.put(entry);
         }
@@ -275,7 +341,11 @@ impl Queue {
 
     /// A request was read, and its answer is waited for. True when the server is to be told of a signal. Gives the request back
     /// when the session has ended meanwhile.
-    pub(super) fn was_read(&mut self, unique: Unique, request: KBox<Request>) -> Result<bool, KBox<Request>> {
+    pub(super) fn was_read(
+        &mut self,
+        unique: Unique,
+        request: KBox<Request>,
+    ) -> Result<bool, KBox<Request>> {
         let Some(entry) = self.get(unique) else {
             return Err(request);
         };
@@ -342,25 +412,22 @@ impl Queue {
         let at = find(self.bucket(unique)?, unique);
         let mut entry = at.take()?;
         *at = entry.next.take();
-        self.waiting = self.waiting.saturating_sub(1);
-        self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
+        self.ended(&entry);
         Some(entry)
     }
 
     /// Takes out all entries of requests that were read, through `device` if one is given.
     pub(super) fn remove_read(&mut self, device: Option<u32>) -> Fifo {
         let mut gone = Fifo::default();
-        for bucket in &mut self.read {
-            let mut rest = bucket.take();
+        for n in 0..BUCKETS {
+            let mut rest = self.read.get_mut(n).and_then(Option::take);
             while let Some(mut entry) = rest {
                 rest = entry.next.take();
                 if device.is_none_or(|device| device == entry.device) {
-                    self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
-                    self.waiting = self.waiting.saturating_sub(1);
+                    self.ended(&entry);
                     gone.push_back(entry);
                 } else {
-                    entry.next = bucket.take();
-                    *bucket = Some(entry);
+                    self.put(entry);
                 }
             }
         }
@@ -371,9 +438,9 @@ impl Queue {
     pub(super) fn remove_all(&mut self) -> Fifo {
         let mut gone = self.remove_read(None);
         while let Some(entry) = self.pending.pop() {
+            self.ended(&entry);
             gone.push_back(entry);
         }
-        self.waiting = 0;
         gone
     }
 }

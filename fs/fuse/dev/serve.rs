@@ -79,7 +79,7 @@ impl Channel {
     }
 
     /// Has another server look, if there is more to read.
-    fn wake_next(&self) {
+    pub(super) fn wake_next(&self) {
         let more = self.queue.lock().is_readable();
         if more {
             self.readers.wake_one();
@@ -235,7 +235,15 @@ impl Channel {
             this.pool().background().limit_server();
         }
         let taken = request.take_answer(&header, from);
-        let ended = this.queue.lock().remove(unique).is_none();
+        let (ended, forgets) = {
+            let mut queue = this.queue.lock();
+            let none = queue.forgets.is_empty();
+            let ended = queue.remove(unique).is_none();
+            (ended, none && !queue.forgets.is_empty())
+        };
+        if forgets {
+            this.tell_readers();
+        }
         let outcome = match taken {
             _ if ended => Err(errno::econnaborted()),
             // The sender looks at the length and sees what is wrong.

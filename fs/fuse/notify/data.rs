@@ -11,11 +11,7 @@ use crate::{
     chardev::FromUser,
     conn::Conn,
     ops::mount::NotifyReply,
-    proto::{
-        notify::{
-            NotifyInvalInodeOut, NotifyRetrieveIn, NotifyRetrieveOut, NotifyStoreOut,
-        },
-    },
+    proto::notify::{NotifyInvalInodeOut, NotifyRetrieveIn, NotifyRetrieveOut, NotifyStoreOut},
     readdir,
     vfs::page::Pages,
 };

@@ -88,10 +88,7 @@ impl Told {
     }
 
     /// Has another task do something with the super block, and waits for it unless killed. `ENOENT` at the end of the mount.
-    fn aside(
-        &self,
-        what: impl FnOnce(&SuperBlock<Fuse>) -> Result + Send + 'static,
-    ) -> Result {
+    fn aside(&self, what: impl FnOnce(&SuperBlock<Fuse>) -> Result + Send + 'static) -> Result {
         let end = Arc::pin_init(
             pin_init!(End {
                 changed <- new_waitq!("fuse notification"),

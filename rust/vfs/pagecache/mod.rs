@@ -16,8 +16,8 @@
 mod control;
 mod mmap;
 mod read;
-mod told;
 mod through;
+mod told;
 mod write;
 mod write_back;
 

@@ -222,4 +222,25 @@ TEST_F(dev_names, while_locked)
 	EXPECT_EQ(0, lookups(v, "n9"));
 }
 
+/* A server that has forgotten an inode is asked nothing more about it: RELEASE comes first, and is answered. */
+TEST_F(dev_names, forgotten_last)
+{
+	struct server *v = &self->v;
+	struct fuse_in_header h = { 0 };
+	int fd;
+
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	fd = open(under(v, "n1"), O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, inval(v, FUSE_ROOT_ID, "n1", 0));
+	self->s->hang = FUSE_RELEASE;
+	close(fd);
+	ASSERT_TRUE(soon(self->s->hung));
+	usleep(100000);
+	EXPECT_EQ(0, self->s->forgotten);
+	h.unique = self->s->hung;
+	EXPECT_LT(0, answer(v->fd, &h, 0, NULL, 0));
+	EXPECT_TRUE(soon(self->s->forgotten == 1));
+}
+
 TEST_HARNESS_MAIN
