@@ -4,36 +4,24 @@
 //! requests wait, ends it, and sets how many may be under way that nobody waits for. No locks.
 
 use crate::{
+    chan::Transport,
     dev::Channel,
+    params,
+    vfs::cred::Caller,
     vfs::tree::{Given, Tree, Value},
 };
-use kernel::{
-    prelude::*,
-    str::CStr,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc,
-    },
-};
+use kernel::{prelude::*, str::CStr, sync::Arc};
 
 /// Most that a limit can be.
 const LIMIT_MAX: u32 = 65535;
 
 /// A connection as its owner sees it.
-pub(crate) struct Control {
-    channel: Arc<Channel>,
-    max_background: Atomic<u32>,
-    congestion_threshold: Atomic<u32>,
-}
+pub(crate) struct Control(Arc<Channel>);
 
 impl Control {
     /// Shows this connection.
     pub(crate) fn new(channel: Arc<Channel>) -> Self {
-        Self {
-            channel,
-            max_background: Atomic::new(12),
-            congestion_threshold: Atomic::new(9),
-        }
+        Self(channel)
     }
 }
 
@@ -48,7 +36,7 @@ impl Tree for FuseCtl {
         Value {
             name: c"waiting",
             mode: 0o400,
-            get: Some(|control| control.channel.waiting() as u64),
+            get: Some(|control| control.0.waiting() as u64),
             set: None,
         },
         Value {
@@ -60,11 +48,11 @@ impl Tree for FuseCtl {
         Value {
             name: c"max_background",
             mode: 0o600,
-            get: Some(|control| control.max_background.load(Relaxed).into()),
+            get: Some(|control| control.0.pool().background().max().into()),
             set: Some(|control, given| {
-                let limit = limit(given)?;
-                if let Some(control) = control {
-                    control.max_background.store(limit, Relaxed);
+                let max = limit(given, params::user_limits().0)?;
+                if let Some(Control(channel)) = control {
+                    channel.pool().background().set_max(&**channel, max);
                 }
                 Ok(())
             }),
@@ -72,11 +60,11 @@ impl Tree for FuseCtl {
         Value {
             name: c"congestion_threshold",
             mode: 0o600,
-            get: Some(|control| control.congestion_threshold.load(Relaxed).into()),
+            get: Some(|control| control.0.pool().background().congestion().into()),
             set: Some(|control, given| {
-                let limit = limit(given)?;
-                if let Some(control) = control {
-                    control.congestion_threshold.store(limit, Relaxed);
+                let threshold = limit(given, params::user_limits().1)?;
+                if let Some(Control(channel)) = control {
+                    channel.pool().background().set_congestion(threshold);
                 }
                 Ok(())
             }),
@@ -87,18 +75,23 @@ impl Tree for FuseCtl {
 /// Ends the connection, whatever is written.
 fn abort(control: Option<&Control>, _given: &Given<'_>) -> Result {
     if let Some(control) = control {
-        Channel::abort_by_user(control.channel.as_arc_borrow());
+        Channel::abort_by_user(control.0.as_arc_borrow());
     }
     Ok(())
 }
 
-/// A limit that a user sets.
-fn limit(given: &Given<'_>) -> Result<u32> {
+/// A limit that a user sets, `most` at most but for administrators.
+fn limit(given: &Given<'_>, most: u32) -> Result<u32> {
     if given.pos != 0 {
         return Err(EINVAL);
     }
+    let most = if Caller::is_admin() {
+        LIMIT_MAX
+    } else {
+        most.min(LIMIT_MAX)
+    };
     u32::try_from(given.number()?)
         .ok()
-        .filter(|&limit| limit <= LIMIT_MAX)
+        .filter(|&limit| limit <= most)
         .ok_or(EINVAL)
 }

@@ -49,7 +49,6 @@ impl Background {
     }
 
     /// How many the server has at a time at most.
-    #[expect(dead_code, reason = "for the files of fusectl")]
     pub(crate) fn max(&self) -> u32 {
         self.state.lock().limits.max()
     }
@@ -61,7 +60,6 @@ impl Background {
     }
 
     /// From how many on nothing is sent that need not be.
-    #[expect(dead_code, reason = "for the files of fusectl")]
     pub(crate) fn congestion(&self) -> u32 {
         self.state.lock().limits.congestion()
     }

@@ -177,13 +177,14 @@ TEST_F(dev_control, limits)
 			EXPECT_EQ(table[i].error, e) TH_LOG("%s: %s", names[n], table[i].text);
 		}
 		EXPECT_EQ(7, number(self->dir, names[n]));
-		/* One at a time. */
+		/* There are no positions. */
 		fd = open(at(self->dir, names[n]), O_WRONLY);
 		EXPECT_EQ(2, write(fd, "50", 2));
-		EXPECT_EQ(-1, write(fd, "60", 2));
-		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(2, write(fd, "60", 2));
+		EXPECT_EQ(-1, pwrite(fd, "70", 2, 1));
+		EXPECT_EQ(ESPIPE, errno);
 		close(fd);
-		EXPECT_EQ(50, number(self->dir, names[n]));
+		EXPECT_EQ(60, number(self->dir, names[n]));
 	}
 }
 
