@@ -41,7 +41,7 @@ work() {
 }
 
 check "make a history in memory" make_origin
-for s in $(shares); do
+for s in $(some_shares); do
 	on "$s" || continue
 	check "$s: clone from memory" clone --no-hardlinks "$origin" "$mnt/clone"
 	check "$s: fsck" quiet git -C "$mnt/clone" fsck --full --strict

@@ -21,6 +21,11 @@ shares() {
 	if [ "$SERVER" = virtiofsd ]; then echo "${SHARES:-nodax}"; else echo "${SHARES:-dax small nodax direct}"; fi
 }
 
+# some_shares: the two that differ most, for what takes long; all of them with PROGRAMS_LONG=1.
+some_shares() {
+	if [ -z "${SHARES:-}" ] && [ "$SERVER" != virtiofsd ] && [ "$PROGRAMS_LONG" != 1 ]; then echo "dax nodax"; else shares; fi
+}
+
 # on SHARE: mounts it at $mnt, empty.
 on() {
 	share=$1 mnt=/mnt/$1

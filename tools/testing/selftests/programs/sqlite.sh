@@ -58,7 +58,7 @@ many_kills() {
 	done
 }
 
-for s in $(shares); do
+for s in $(some_shares); do
 	on "$s" || continue
 	check "$s: two writers, one killed" two_writers
 	check "$s: whole after a new mount" after_mount
