@@ -4,7 +4,8 @@
 //!
 //! The server reads and writes the caller's own memory where a device can reach it; else it is copied. A call that need
 //! not be waited for (libaio, io_uring) sends all its requests at once and ends with the last answer. Locks: none for
-//! reading; the inode lock around a write, shared where the server allows that and nothing but data changes.
+//! reading; the inode lock around a write, shared where the server allows that, nothing but data changes, and nobody uses
+//! the page cache ([`crate::modes`]).
 
 use crate::{
     attr,
@@ -12,7 +13,9 @@ use crate::{
     conn::Conn,
     file::fetch,
     inode::Inode,
+    iomode::ParallelWrite,
     local,
+    modes::Modes,
     ops::file::{Read, Write},
     proto::{
         file::{ReadIn, WriteIn},
@@ -25,11 +28,13 @@ use crate::{
         inode::fields,
         iter::{self, Io},
         page::Pages,
+        user_pages::UserPages,
     },
     writeback,
     xattr::S_ISUGID,
     Fuse,
 };
+use core::cell::Cell;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -75,13 +80,57 @@ pub(crate) fn read(io: &mut iter::Read<'_, Fuse>, limit: usize) -> Result<usize>
     Ok(done)
 }
 
+/// What each request of a call has to enter.
+#[derive(Default)]
+struct Turn<'a> {
+    /// The io modes, for writes that run together with others.
+    modes: Option<&'a Modes>,
+    /// The page cache came into use: the rest is to be written alone.
+    over: Cell<bool>,
+}
+
+impl<'a> Turn<'a> {
+    /// Begins a request, which has its memory already. `None` when the turn is over.
+    fn begin(&self) -> Option<Running<'a>> {
+        let Some(modes) = self.modes else {
+            return Some(Running(None));
+        };
+        let write = modes.begin_write();
+        self.over.set(write.is_none());
+        write.map(|write| Running(Some((modes, write))))
+    }
+}
+
+/// A request of a call that is under way.
+struct Running<'a>(Option<(&'a Modes, ParallelWrite)>);
+
+impl Running<'_> {
+    /// What is to be given back when the request ends.
+    fn into_write(mut self) -> Option<ParallelWrite> {
+        self.0.take().map(|(_, write)| write)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some((modes, write)) = self.0.take() {
+            modes.end_write(write);
+        }
+    }
+}
+
 /// Writes up to `limit` bytes by pages of our own. The inode lock is held for writing.
 pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, limit: usize) -> Result<usize> {
+    write_copied(io, limit, &Turn::default())
+}
+
+/// As [`write`], with the inode lock as the turn wants it.
+fn write_copied(io: &mut iter::Write<'_, Fuse>, limit: usize, turn: &Turn<'_>) -> Result<usize> {
     let max = io.file().inode().sb().data().negotiated().max_write;
     let mut done = 0;
     while done < limit && io.len() > 0 {
         let n = (limit - done).min(io.len()).min(max);
-        match write_once(io, n) {
+        match write_once(io, n, turn) {
             Ok(written) => {
                 done += written;
                 if written < n {
@@ -96,12 +145,16 @@ pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, limit: usize) -> Result<usiz
 }
 
 /// One WRITE of up to `n` bytes.
-fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize) -> Result<usize> {
+fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize, turn: &Turn<'_>) -> Result<usize> {
     let mut pages = Pages::new(n)?;
     let taken = io.copy_to_pages(&mut pages, n);
     if taken == 0 {
         return Err(EFAULT);
     }
+    let Some(_running) = turn.begin() else {
+        io.revert(taken);
+        return Ok(0);
+    };
     let (file, pos) = (io.file(), io.pos());
     let inode = file.inode();
     let op = Write {
@@ -199,8 +252,13 @@ impl Call {
         }
     }
 
-    /// Sends all that `io` asks for.
-    fn start<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>, deferred: &Arc<Deferred<Fuse>>) {
+    /// Sends all that `io` asks for. `first` is the memory of the first request, where it has begun already.
+    fn start<const WRITE: bool>(
+        io: &mut Io<'_, Fuse, WRITE>,
+        deferred: &Arc<Deferred<Fuse>>,
+        turn: &Turn<'_>,
+        mut first: Option<(UserPages, Running<'_>)>,
+    ) {
         let pos = io.pos();
         let call = Arc::new(
             Self {
@@ -218,13 +276,17 @@ impl Call {
             Err(e) => return deferred.set_result(Err(e.into())),
         };
         let max = limit::<WRITE>(io.file().inode());
-        while io.len() > 0 {
+        while first.is_some() || io.len() > 0 {
             let asked = call.asked.load(Relaxed);
-            match io.user_pages(max, max / PAGE_SIZE, true) {
-                Ok(Some(pages)) => {
+            let next = match first.take() {
+                Some(first) => Ok(Some(first)),
+                None => begin(io, max, turn),
+            };
+            match next {
+                Ok(Some((pages, running))) => {
                     let len = pages.len();
                     call.asked.store(asked + len as u64, Relaxed);
-                    Self::send::<WRITE>(&call, asked, len, Payload::User(pages));
+                    Self::send::<WRITE>(&call, asked, pages, running.into_write());
                 }
                 // The caller asks for the rest again.
                 _ if asked > 0 => break,
@@ -240,7 +302,14 @@ impl Call {
         }
     }
 
-    fn send<const WRITE: bool>(this: &Arc<Self>, offset: u64, len: usize, payload: Payload) {
+    fn send<const WRITE: bool>(
+        this: &Arc<Self>,
+        offset: u64,
+        pages: UserPages,
+        write: Option<ParallelWrite>,
+    ) {
+        let len = pages.len();
+        let payload = Payload::User(pages);
         let file = this.call.file();
         let inode = file.inode();
         let conn: &Conn = inode.sb().data();
@@ -264,6 +333,9 @@ impl Call {
             let flow = Flow::ToServer(len as u32);
             chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
                 drop(p);
+                if let Some(write) = write {
+                    this.call.file().inode().data().modes.end_write(write);
+                }
                 this.answered(offset, len, moved(r.map(|(out, _)| out.size as usize), len));
             });
         } else {
@@ -310,8 +382,27 @@ fn limit<const WRITE: bool>(inode: &Inode) -> usize {
     }
 }
 
+/// Begins a request of a call that goes on without its caller. `None` when its memory is not of that kind, or the turn is over.
+fn begin<'a, const WRITE: bool>(
+    io: &mut Io<'_, Fuse, WRITE>,
+    max: usize,
+    turn: &Turn<'a>,
+) -> Result<Option<(UserPages, Running<'a>)>> {
+    let Some(pages) = io.user_pages(max, max / PAGE_SIZE, true)? else {
+        return Ok(None);
+    };
+    let Some(running) = turn.begin() else {
+        io.revert(pages.len());
+        return Ok(None);
+    };
+    Ok(Some((pages, running)))
+}
+
 /// Reads or writes once by the caller's own memory, and says how much was to be moved. `None` when it has to be copied.
-fn once<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>) -> Result<Option<(usize, usize)>> {
+fn once<const WRITE: bool>(
+    io: &mut Io<'_, Fuse, WRITE>,
+    turn: &Turn<'_>,
+) -> Result<Option<(usize, usize)>> {
     let (file, pos) = (io.file(), io.pos());
     let inode = file.inode();
     let max = limit::<WRITE>(inode);
@@ -319,6 +410,11 @@ fn once<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>) -> Result<Option<(usize
         return Ok(None);
     };
     let len = pages.len();
+    let Some(_running) = turn.begin() else {
+        drop(pages);
+        io.revert(len);
+        return Ok(Some((0, len)));
+    };
     let conn: &Conn = inode.sb().data();
     let moved = if WRITE {
         let op = Write {
@@ -357,12 +453,13 @@ fn once<const WRITE: bool>(io: &mut Io<'_, Fuse, WRITE>) -> Result<Option<(usize
 /// A whole call, waited for.
 fn transfer<const WRITE: bool>(
     io: &mut Io<'_, Fuse, WRITE>,
+    turn: &Turn<'_>,
     copied: impl Fn(&mut Io<'_, Fuse, WRITE>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let mut done = 0;
     while io.len() > 0 {
         let max = limit::<WRITE>(io.file().inode()).min(io.len());
-        let moved = match once(io) {
+        let moved = match once(io, turn) {
             Ok(Some(moved)) => Ok(moved),
             Ok(None) => copied(io, max).map(|n| (n, max)),
             Err(e) => Err(e),
@@ -384,48 +481,59 @@ fn transfer<const WRITE: bool>(
 /// A read call.
 pub(crate) fn read_call(io: &mut iter::Read<'_, Fuse>) -> Result<usize> {
     if io.len() > 0 && !io.is_sync() && io.file().inode().sb().data().has(InitFlags::ASYNC_DIO) {
-        return io.defer(Call::start);
+        return io.defer(|io, call| Call::start(io, call, &Turn::default(), None));
     }
-    transfer(io, read)
+    transfer(io, &Turn::default(), read)
 }
 
-/// Whether writers may run together: where nothing but data changes, and no page is cached.
+/// Whether writers may run together: where nothing but data changes, and nobody uses the page cache.
 fn shares(io: &iter::Write<'_, Fuse>) -> bool {
     let (file, inode) = (io.file(), io.file().inode());
     let end = io.pos().checked_add(io.len() as u64);
-    // Io modes: a file that is open for the page cache would exclude this as well.
     file.data()
         .flags()
         .contains(FopenFlags::PARALLEL_DIRECT_WRITES)
         && !io.append()
         && end.is_some_and(|end| end <= inode.size())
         && inode.mode() & S_ISUGID == 0
-        && !inode.has_pages()
+        && inode.data().modes.lets_writers_share()
 }
 
 /// A write call.
 pub(crate) fn write_call(io: &mut iter::Write<'_, Fuse>) -> Result<usize> {
     let inode = io.file().inode();
+    let mut done = 0;
     if shares(io) {
         let _lock = inode.lock_shared_killable()?;
         // The size stands still from here on.
         if shares(io) {
+            let turn = Turn {
+                modes: Some(&inode.data().modes),
+                over: Cell::new(false),
+            };
             // File capabilities are left to the server, which has asked for this.
-            return write_locked(io, false);
+            let written = write_locked(io, &turn);
+            if !turn.over.get() {
+                return written;
+            }
+            done = written?;
         }
     }
     let _lock = inode.lock_killable()?;
-    write_locked(io, true)
+    match write_locked(io, &Turn::default()) {
+        Err(_) if done > 0 => Ok(done),
+        rest => rest.map(|rest| done + rest),
+    }
 }
 
-/// A write call with the inode lock held: for writing, unless [`shares`].
-fn write_locked(io: &mut iter::Write<'_, Fuse>, exclusive: bool) -> Result<usize> {
+/// A write call with the inode lock held: for writing, unless it takes turns with others.
+fn write_locked(io: &mut iter::Write<'_, Fuse>, turn: &Turn<'_>) -> Result<usize> {
     let inode = io.file().inode();
     let n = io.checks()?;
     if n == 0 {
         return Ok(0);
     }
-    if exclusive {
+    if turn.modes.is_none() {
         io.remove_privs()?;
         if local::is_ours(inode) {
             io.update_time()?;
@@ -439,9 +547,16 @@ fn write_locked(io: &mut iter::Write<'_, Fuse>, exclusive: bool) -> Result<usize
     let conn: &Conn = inode.sb().data();
     let later = !io.is_sync() && conn.has(InitFlags::ASYNC_DIO);
     if later && end <= inode.size() && io.sync_flags() & O_SYNC == 0 {
-        return io.defer(Call::start);
+        let first = match turn.modes {
+            Some(_) => begin(io, limit::<true>(inode), turn)?,
+            None => None,
+        };
+        if turn.over.get() {
+            return Ok(0);
+        }
+        return io.defer(|io, call| Call::start(io, call, turn, first));
     }
-    let done = transfer(io, write)?;
+    let done = transfer(io, turn, |io, max| write_copied(io, max, turn))?;
     if done > 0 {
         attr::extend(inode, pos + done as u64);
         if inode.has_pages() {

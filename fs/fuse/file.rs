@@ -2,9 +2,9 @@
 
 //! Regular files: opening and closing, and which way their data goes.
 //!
-//! By [`dax`] where a file has it; past every cache ([`direct`]) for who opened it with O_DIRECT and for files that the
-//! server wants direct; else through the page cache: reads and mappings by [`crate::cache`], writes by [`through`] or, with
-//! WRITEBACK_CACHE, by [`writeback`]. Locks:
+//! By [`dax`] where a file has it; to a backing file ([`passthrough`]) where the server gave one; past every cache
+//! ([`direct`]) for who opened it with O_DIRECT and for files that the server wants direct; else through the page cache:
+//! reads and mappings by [`crate::cache`], writes by [`through`] or, with WRITEBACK_CACHE, by [`writeback`]. Locks:
 //! the inode lock for writing around a write; nothing around a read.
 
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     handle::FileData,
     inode::Inode,
     local, lock,
+    modes::{self, Mapped},
     ops::file::{Flush, Fsync, Open, Read, Release},
-    poll,
+    passthrough, poll,
     proto::{
         file::{FlushIn, OpenIn, ReadIn, ReleaseIn},
         flags::{FopenFlags, InitFlags, OpenInFlags, ReadFlags, ReleaseFlags},
@@ -26,7 +27,7 @@ use crate::{
     },
     space, stat, through, truncate,
     vfs::{
-        file::{File, Mmap, Opening, Owner},
+        file::{File, Mmap, Opening, Owner, Splice},
         iter,
     },
     writeback::{self, WriteBack},
@@ -104,6 +105,10 @@ impl crate::vfs::file::Operations for Fuse {
                 Err(e) => return Err(e),
             }
         }
+        if let Err(e) = modes::open(inode, opening, &mut data) {
+            Self::release(inode, opening.flags(), data);
+            return Err(e);
+        }
         // DAX mappings are the host's own pages: there is nothing that could be stale.
         let keep = FopenFlags::KEEP_CACHE | FopenFlags::DIRECT_IO;
         if !truncates && !inode.is_dax() && !data.flags().intersects(keep) && data.fh().is_some() {
@@ -117,7 +122,12 @@ impl crate::vfs::file::Operations for Fuse {
         Ok(data)
     }
 
-    fn release(inode: &Inode, flags: u32, data: KBox<FileData>) {
+    fn opened(inode: &Inode, opening: &Opening<'_>, data: &mut FileData) -> Result {
+        modes::open(inode, opening, data)
+    }
+
+    fn release(inode: &Inode, flags: u32, mut data: KBox<FileData>) {
+        modes::close(inode, &mut data);
         lock::released(inode, &data);
         poll::closed(inode, data.polled.as_ref());
         let mut arg = ReleaseIn {
@@ -176,6 +186,9 @@ impl crate::vfs::file::Operations for Fuse {
             return Ok(0);
         }
         let (file, inode) = (io.file(), io.file().inode());
+        if let Some(backing) = passthrough::of(file) {
+            return io.backing(backing);
+        }
         if is_direct(file, io.direct()) {
             let end = if local::is_ours(inode) {
                 // What the server takes for the end may be a hole.
@@ -202,6 +215,9 @@ impl crate::vfs::file::Operations for Fuse {
     }
 
     fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {
+        if let Some(backing) = passthrough::of(io.file()) {
+            return passthrough::write(io, backing);
+        }
         let inode = io.file().inode();
         if io.append() || local::caches_writes(inode) {
             // Where the end is, is for the server to say.
@@ -247,23 +263,49 @@ impl crate::vfs::file::Operations for Fuse {
         }
     }
 
+    fn splice_read(splice: Splice<'_, Self>) -> Result<usize> {
+        match passthrough::of(splice.file()) {
+            Some(backing) => splice.backing(backing),
+            None => splice.read(),
+        }
+    }
+
+    fn backing_read(file: &File<Self>) {
+        attr::was_read(file.inode());
+    }
+
+    fn backing_written(file: &File<Self>, pos: u64, result: Result<usize>) {
+        passthrough::written(file.inode(), pos, result);
+    }
+
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result {
         let inode = file.inode();
         if inode.is_dax() {
             return mmap.use_dax();
         }
+        if let Some(backing) = &file.data().backing {
+            return mmap.use_backing(backing);
+        }
+        // What others read and write in a backing file must not be mapped from the page cache.
+        inode.data().modes.may_open().map_err(|_| ENODEV)?;
+        let mut mapped = None;
         if file.data().flags().contains(FopenFlags::DIRECT_IO) {
             if mmap.is_shared() && !inode.sb().data().has(InitFlags::DIRECT_IO_ALLOW_MMAP) {
                 // The server wants every access: a shared cache would hide some.
                 return Err(ENODEV);
             }
-            // Io modes: a shared mapping makes the inode a cached one until the file is closed.
+            if mmap.is_shared() {
+                mapped = Mapped::new(file)?;
+            }
             inode.invalidate_all_pages();
         }
         if mmap.may_write() {
             inode.data().writeback.link(&cache::share(file)?)?;
         }
-        mmap.use_page_cache();
+        match mapped {
+            Some(mapped) => mmap.use_page_cache_with(mapped),
+            None => mmap.use_page_cache(),
+        }
         Ok(())
     }
 

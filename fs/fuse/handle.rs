@@ -8,6 +8,7 @@
 use crate::{
     chan::{self, Transport},
     dax::pass::Pass,
+    modes::Entered,
     ops::file::Release,
     poll::Polled,
     proto::{
@@ -16,7 +17,7 @@ use crate::{
         ids::{Fh, NodeId},
     },
     readdir,
-    vfs::{cred::Caller, file::Positions},
+    vfs::{backing::BackingFile, cred::Caller, file::Positions},
 };
 use kernel::{
     prelude::*,
@@ -63,6 +64,11 @@ impl Drop for Handle {
 pub(crate) struct FileData {
     fh: Option<Fh>,
     flags: FopenFlags,
+    backing_id: i32,
+    /// What it has of the inode's io mode.
+    pub(crate) entered: Entered,
+    /// What is read, written and mapped in its place.
+    pub(crate) backing: Option<BackingFile>,
     shared: SetOnce<Arc<Handle>>,
     /// Who took a lock of flock(2), and a lock of the open file, at the server.
     pub(crate) flock: SetOnce<u64>,
@@ -84,6 +90,9 @@ impl FileData {
             Self {
                 fh: None,
                 flags: FopenFlags::empty(),
+                backing_id: 0,
+                entered: Entered::None,
+                backing: None,
                 shared: SetOnce::new(),
                 flock: SetOnce::new(),
                 ofd: SetOnce::new(),
@@ -100,6 +109,17 @@ impl FileData {
     pub(crate) fn opened(&mut self, out: &OpenOut) {
         self.fh = Some(out.fh);
         self.flags = out.open_flags;
+        self.backing_id = out.backing_id;
+    }
+
+    /// Which backing file the server named.
+    pub(crate) fn backing_id(&self) -> i32 {
+        self.backing_id
+    }
+
+    /// Its writes never run together.
+    pub(crate) fn writes_alone(&mut self) {
+        self.flags.remove(FopenFlags::PARALLEL_DIRECT_WRITES);
     }
 
     /// Somebody begins, or ends, to have data read that will be needed.

@@ -10,6 +10,8 @@ use crate::{
     conn::{Conn, DaxMode, Flag},
     dax,
     local::{self, Local},
+    modes::Modes,
+    passthrough::Watch,
     proto::{
         attr::{Attr, EntryOut},
         flags::{AttrFlags, InitFlags},
@@ -49,6 +51,12 @@ pub(crate) struct InodeData {
     /// What is being written back.
     #[pin]
     pub(crate) writeback: WriteBack,
+    /// Who uses its page cache, and who must not find it used.
+    #[pin]
+    pub(crate) modes: Modes,
+    /// Its backing file, while that may change on its own.
+    #[pin]
+    pub(crate) watch: Watch,
 }
 
 /// What changes.
@@ -135,6 +143,8 @@ impl InodeData {
             list <- readdir::cache::List::new(),
             ranges <- dax::map::Map::new(),
             writeback <- WriteBack::new(),
+            modes <- Modes::new(),
+            watch <- Watch::new(),
         })
     }
 }

@@ -14,8 +14,10 @@
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
 //!    [`names`], [`extensions`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
 //!    reads and writes),
-//!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`lock`], [`space`], [`xattr`], [`ioctl`], [`poll`], [`notify`] (what the server tells), [`dax`] (the window), [`virtiofs`] (devices and
-//!    mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use such a mount), [`control`] (`fusectl`).
+//!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`iomode`] and [`modes`] (who may use
+//!    the page cache), [`backing`] and [`passthrough`] (data in other file systems), [`lock`], [`space`], [`xattr`],
+//!    [`ioctl`], [`poll`], [`notify`] (what the server tells), [`dax`] (the window), [`virtiofs`] (devices and mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use
+//!    such a mount), [`control`] (`fusectl`), [`debug`].
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], or through [`dev`] to a process, and is
@@ -54,6 +56,8 @@ mod access;
 #[deny(unsafe_code)]
 mod attr;
 #[deny(unsafe_code)]
+mod backing;
+#[deny(unsafe_code)]
 mod cache;
 #[deny(unsafe_code)]
 pub mod chan;
@@ -63,6 +67,8 @@ mod conn;
 mod control;
 #[deny(unsafe_code)]
 pub mod dax;
+#[deny(unsafe_code)]
+mod debug;
 #[deny(unsafe_code)]
 mod dev;
 #[deny(unsafe_code)]
@@ -82,15 +88,21 @@ mod inode;
 #[deny(unsafe_code)]
 mod ioctl;
 #[deny(unsafe_code)]
+pub mod iomode;
+#[deny(unsafe_code)]
 mod local;
 #[deny(unsafe_code)]
 mod lock;
+#[deny(unsafe_code)]
+mod modes;
 #[deny(unsafe_code)]
 mod names;
 #[deny(unsafe_code)]
 mod notify;
 #[deny(unsafe_code)]
 mod ops;
+#[deny(unsafe_code)]
+mod passthrough;
 #[deny(unsafe_code)]
 mod poll;
 #[deny(unsafe_code)]

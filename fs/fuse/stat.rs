@@ -12,6 +12,7 @@ use crate::{
     inode::Inode,
     local,
     ops::attr::{Getattr, Statx},
+    passthrough,
     proto::{
         attr::{Attr, GetattrIn, Statx as Stat, StatxIn},
         flags::GetattrFlags,
@@ -135,6 +136,9 @@ pub(crate) fn refresh(
         fields::BASIC | fields::BTIME
     };
     let wanted = wanted & known;
+    if wanted & (fields::DATA | fields::SIZE) != 0 {
+        passthrough::look(inode);
+    }
     if wanted == 0 || (!force && inode.data().state.lock().is_fresh(wanted)) {
         return Ok(false);
     }

@@ -121,6 +121,9 @@ impl FileSystem for Fuse {
             Origin::Dev(served) => {
                 served.abort();
                 data.conn.stop();
+                if let Some(backings) = data.conn.backings() {
+                    backings.end();
+                }
                 data.conn.transport().pool().end_session();
             }
         }
@@ -168,6 +171,7 @@ impl FileSystem for Fuse {
 
     fn evict(inode: &Inode, unmounting: bool) {
         inode.data().writeback.end();
+        inode.data().watch.stop();
         if let Some(dax) = inode.sb().data().conn.dax() {
             dax.evict(inode);
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The headers whose C interfaces the abstraction layer wraps; bindgen's input. */
 #include <linux/backing-dev.h>
+#include <linux/backing-file.h>
 #include <linux/dax.h>
 #include <linux/dcache.h>
 #include <linux/fileattr.h>

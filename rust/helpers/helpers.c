@@ -5,6 +5,7 @@
 #include "lock.c"
 #include "chardev.c"
 #include "pagecache.c"
+#include "backing.c"
 #include "privs.c"
 #include "dax.c"
 #include "virtio.c"

@@ -12,6 +12,7 @@
 //! ([`inode::Locked`], [`inode::Invalidate`]).
 
 pub(crate) mod acl;
+pub(crate) mod backing;
 pub(crate) mod cred;
 pub(crate) mod defer;
 pub(crate) mod dentry;

@@ -99,6 +99,12 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
+    /// Says how deep file systems are stacked, this one included.
+    pub(crate) fn set_stack_depth(&self, depth: u32) {
+        // SAFETY: The super block is valid; the word is written whole.
+        unsafe { (&raw mut (*self.0.get()).s_stack_depth).write_volatile(depth as c_int) };
+    }
+
     /// Says that whoever mounted it is not trusted with what the file system contains.
     pub(crate) fn set_untrusted(&self) {
         // SAFETY: Only called while the super block is filled.

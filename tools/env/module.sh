@@ -20,11 +20,11 @@ has() { grep -qx "CONFIG_$1=[ym]" "$config"; }
 has RUST || die "the kernel in $kdir has no Rust (CONFIG_RUST)" \
 	"take one with CONFIG_RUST=y, or run plain \`make\` for our own kernel"
 missing=
-for o in MODULES VIRTIO FS_DAX DAX ZONE_DEVICE FS_IOMAP FS_POSIX_ACL; do
+for o in MODULES VIRTIO FS_DAX DAX ZONE_DEVICE FS_IOMAP FS_POSIX_ACL FS_STACK; do
 	has $o || missing="$missing CONFIG_$o"
 done
 [ -z "$missing" ] || die "the kernel in $kdir lacks:$missing" \
-	"FS_IOMAP and FS_POSIX_ACL come with CONFIG_FUSE_FS=m, CONFIG_FUSE_DAX=y and CONFIG_VIRTIO_FS=m"
+	"FS_IOMAP, FS_POSIX_ACL and FS_STACK come with CONFIG_FUSE_FS=m, CONFIG_FUSE_DAX=y, CONFIG_FUSE_PASSTHROUGH=y and CONFIG_VIRTIO_FS=m"
 [ -e "$kdir/rust/libkernel.rmeta" ] || die "the kernel in $kdir was not built with its Rust libraries (rust/libkernel.rmeta)" \
 	"packages of kernel headers often lack them; build the kernel itself in that folder"
 

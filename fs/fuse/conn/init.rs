@@ -119,7 +119,17 @@ impl Conn {
         if InitFlags::from_bits(answered).contains(InitFlags::INIT_EXT) {
             answered |= u64::from(reply.flags2) << 32;
         }
-        let flags = InitFlags::from_bits(answered & offered.bits());
+        let mut flags = InitFlags::from_bits(answered & offered.bits());
+        if let Some(backings) = self.backings() {
+            // Dirty pages and a backing file would each have data that the other lacks.
+            let possible = flags.contains(InitFlags::PASSTHROUGH)
+                && !InitFlags::from_bits(answered).contains(InitFlags::WRITEBACK_CACHE)
+                && backings.agree(reply.max_stack_depth);
+            flags.set(InitFlags::PASSTHROUGH, possible);
+            if possible {
+                sb.set_stack_depth(reply.max_stack_depth);
+            }
+        }
 
         if self.dax().is_some()
             && flags.contains(InitFlags::MAP_ALIGNMENT)
@@ -202,6 +212,9 @@ impl Conn {
         }
         if self.lock_mode() != LockMode::Local {
             flags |= InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS;
+        }
+        if self.backings().is_some() {
+            flags |= InitFlags::PASSTHROUGH;
         }
         if self.dax().is_some() {
             flags |= InitFlags::MAP_ALIGNMENT;

@@ -8,6 +8,7 @@ pub(crate) mod options;
 pub(crate) use options::{DaxMode, LockMode};
 
 use crate::{
+    backing::Backings,
     chan::{self, Flow, ForgetNode, Operation, Payload, Transport, Waiter},
     dax::Dax,
     errno,
@@ -110,6 +111,8 @@ pub(crate) struct Conn {
     lock_mode: LockMode,
     pub(crate) scramble: Scramble,
     dax: SetOnce<Arc<Dax>>,
+    /// Files that the server may name to be used in place of its own, where it is a process.
+    backings: SetOnce<Arc<Backings>>,
     negotiated: SetOnce<Negotiated>,
     /// Who waits for the answer to INIT, where that came after the mount.
     starting: SetOnce<Arc<Waiter>>,
@@ -141,6 +144,7 @@ impl Conn {
             lock_mode,
             scramble: Scramble::new(),
             dax: SetOnce::new(),
+            backings: SetOnce::new(),
             negotiated: SetOnce::new(),
             starting: SetOnce::new(),
             refused: Flag::default(),
@@ -174,6 +178,16 @@ impl Conn {
     /// The DAX window, if there is one in use.
     pub(crate) fn dax(&self) -> Option<&Arc<Dax>> {
         self.dax.as_ref()
+    }
+
+    /// The backing files that the server has named, where it can.
+    pub(crate) fn backings(&self) -> Option<&Arc<Backings>> {
+        self.backings.as_ref()
+    }
+
+    /// Lets the server name backing files. Before INIT.
+    pub(crate) fn set_backings(&self, backings: Arc<Backings>) {
+        self.backings.populate(backings);
     }
 
     /// Has the connection use a DAX window. Before INIT.

@@ -10,6 +10,7 @@
 
 use super::queue::{Entry, Fifo, Queue};
 use crate::{
+    backing::Backings,
     chan::{self, forget::ForgetNode, reap, Pool, Request, Transport},
     chardev::SignalList,
     errno,
@@ -40,6 +41,7 @@ pub(crate) struct Channel {
     /// Servers that want a signal when there is something to read.
     signals: SignalList,
     pool: Pin<KBox<Pool>>,
+    backings: Arc<Backings>,
     /// The number of the connection for users: the device number of its mount.
     id: Atomic<u32>,
     /// Most bytes of a WRITE that was agreed on.
@@ -59,12 +61,14 @@ impl Channel {
     pub(super) fn new() -> Result<Arc<Self>> {
         let pool = KBox::pin_init(Pool::new(), GFP_KERNEL)?;
         let queue = Queue::new()?;
+        let backings = Backings::new()?;
         Arc::pin_init(
             try_pin_init!(Self {
                 queue <- new_spinlock!(queue, "fuse queue"),
                 readers <- new_waitq!("fuse readers"),
                 signals: SignalList::new(),
                 pool,
+                backings,
                 id: Atomic::new(0),
                 max_write: Atomic::new(4096),
                 agreed: AtomicFlag::new(false),
@@ -75,6 +79,11 @@ impl Channel {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// The backing files that the server has named.
+    pub(super) fn backings(&self) -> &Arc<Backings> {
+        &self.backings
     }
 
     /// Sets the number that users know it by.

@@ -6,12 +6,13 @@
 use super::channel::Channel;
 use crate::{
     chardev::{CharDevice, Files, FromUser, Ready, SignalList, ToUser},
-    proto::device::DEV_IOC_MAGIC,
+    proto::device::{BackingMap, DEV_IOC_MAGIC},
     sync::{waitq::new_waitq, WaitQueue},
     vfs::file::AnyFile,
 };
+use core::mem::size_of;
 use kernel::{
-    ioctl::{_IO, _IOR},
+    ioctl::{_IO, _IOR, _IOW},
     prelude::*,
     seq_file::{seq_print, SeqFile},
     str::CStr,
@@ -23,6 +24,8 @@ use kernel::{
 };
 
 const IOC_CLONE: u32 = _IOR::<u32>(DEV_IOC_MAGIC as u32, 0);
+const IOC_BACKING_OPEN: u32 = _IOW::<BackingMap>(DEV_IOC_MAGIC as u32, 1);
+const IOC_BACKING_CLOSE: u32 = _IOW::<u32>(DEV_IOC_MAGIC as u32, 2);
 const IOC_SYNC_INIT: u32 = _IO(DEV_IOC_MAGIC as u32, 3);
 
 /// An open file of `/dev/fuse`.
@@ -142,6 +145,25 @@ impl CharDevice for Device {
                 let other = files.of(&file).ok_or(EINVAL)?;
                 let channel: Arc<Channel> = other.channel()?.into();
                 this.connect(&channel)?;
+                Ok(0)
+            }
+            IOC_BACKING_OPEN => {
+                let channel = this.mounted()?;
+                let mut map = BackingMap::default();
+                UserSlice::new(
+                    kernel::uaccess::UserPtr::from_addr(arg),
+                    size_of::<BackingMap>(),
+                )
+                .reader()
+                .read_slice(map.as_mut_bytes())?;
+                channel.backings().open(&map)
+            }
+            IOC_BACKING_CLOSE => {
+                let channel = this.mounted()?;
+                let id: i32 = UserSlice::new(kernel::uaccess::UserPtr::from_addr(arg), 4)
+                    .reader()
+                    .read()?;
+                channel.backings().close(id)?;
                 Ok(0)
             }
             IOC_SYNC_INIT => {

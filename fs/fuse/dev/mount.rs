@@ -12,6 +12,7 @@ use crate::{
     chardev,
     conn::{Conn, DaxMode, LockMode},
     control::{Control, FuseCtl},
+    debug,
     inode::{self, InodeRef},
     notify::Told,
     super_block::{Mount, Origin},
@@ -25,6 +26,7 @@ use crate::{
     Fuse,
 };
 use kernel::{
+    debugfs::Dir,
     prelude::*,
     str::{CStr, CString},
     sync::{Arc, SetOnce},
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
     work: Arc<OwnedQueue>,
     /// What `fusectl` shows.
     control: Arc<Things<FuseCtl>>,
+    debug: Dir,
 }
 
 impl Shared {
@@ -73,6 +76,7 @@ impl Shared {
                 devices <- chardev::Registration::new(module),
                 work: Arc::new(OwnedQueue::new(c"rust_fuse_notify")?, GFP_KERNEL)?,
                 control,
+                debug: debug::dir(),
             }),
             GFP_KERNEL,
         )
@@ -89,6 +93,8 @@ pub(crate) struct Served {
     control: Arc<Things<FuseCtl>>,
     /// It is shown by `fusectl`.
     shown: SetOnce<Shown<FuseCtl>>,
+    debug: Dir,
+    modes: SetOnce<debug::Modes>,
 }
 
 impl Served {
@@ -164,6 +170,7 @@ impl Type for FuseType {
         };
         let channel = Channel::new()?;
         let conn = Conn::new(channel.clone(), DaxMode::Never, LockMode::Default)?;
+        conn.set_backings(channel.backings().clone());
         if let Some(max) = options.max_read {
             conn.limit_read((max as usize).max(MAX_READ_MIN));
         }
@@ -187,6 +194,8 @@ impl Type for FuseType {
                     work: shared.work.clone(),
                     control: shared.control.clone(),
                     shown: SetOnce::new(),
+                    debug: shared.debug.clone(),
+                    modes: SetOnce::new(),
                 }),
                 Some(access),
             )?,
@@ -230,6 +239,8 @@ impl Type for FuseType {
             owner.ok_or(EINVAL)?,
             Arc::new(Control::new(served.channel.clone()), GFP_KERNEL)?,
         )?);
+        let modes = debug::Modes::new(&served.debug, sb.raw_device(), mount.lent())?;
+        served.modes.populate(modes);
         served.device.connect(&served.channel)?;
         mount.start(sb)?;
         if served.device.sync_init() {

@@ -33,6 +33,18 @@ impl AnyFile {
         NonNull::new(file).map(Self).ok_or(EBADF)
     }
 
+    /// As [`Self::from_descriptor`], also one that was opened for its path only.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`.
+    pub(crate) fn from_any_descriptor(fd: u32) -> Result<Self> {
+        // SAFETY: May be called for any number.
+        let file = unsafe { bindings::fget_raw(fd) };
+        // INVARIANT: The count that `fget_raw` raised.
+        NonNull::new(file).map(Self).ok_or(EBADF)
+    }
+
     /// # Safety
     ///
     /// `file` is an error pointer, or one count of it goes over.

@@ -14,6 +14,7 @@ mod lock;
 mod mmap;
 mod ops;
 mod poll;
+mod splice;
 
 pub(crate) use any::AnyFile;
 pub(super) use dir_ops::dir_table;
@@ -24,8 +25,12 @@ pub(crate) use mmap::Mmap;
 pub(super) use ops::adopt;
 pub(crate) use ops::Operations;
 pub(crate) use poll::PollOperations;
+pub(crate) use splice::Splice;
 
-use super::{inode::Kill, to_int, FileSystem, Inode};
+use super::{
+    inode::{self, Kill},
+    to_int, FileSystem, Inode,
+};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
@@ -61,6 +66,16 @@ impl<T: FileSystem> File<T> {
     pub(crate) fn inode(&self) -> &Inode<T> {
         // SAFETY: An open file keeps its inode.
         unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
+    }
+
+    /// A counted reference to the inode.
+    pub(crate) fn inode_ref(&self) -> inode::Ref<T> {
+        // SAFETY: An open file has a count of its inode, so another one can be raised, which goes over.
+        unsafe {
+            let inode = (*self.as_raw()).f_inode;
+            bindings::rust_fuse_ihold(inode);
+            inode::Ref::from_raw(NonNull::new_unchecked(inode))
+        }
     }
 
     /// `O_*` flags.
@@ -122,26 +137,35 @@ unsafe fn set_positions(file: *mut bindings::file, positions: Positions) {
 }
 
 /// A file that is being opened.
+///
+/// # Invariants
+///
+/// The file is valid for `'a`, knows its path, and is used by nobody else.
 pub(crate) struct Opening<'a> {
-    flags: u32,
+    file: *const bindings::file,
     _file: PhantomData<&'a bindings::file>,
 }
 
 impl Opening<'_> {
     /// # Safety
     ///
-    /// `file` is being opened.
+    /// `file` is being opened, and its path is set.
     unsafe fn new(file: *const bindings::file) -> Self {
+        // INVARIANT: By the caller's promise.
         Self {
-            // SAFETY: By the caller's promise.
-            flags: unsafe { (*file).f_flags },
+            file,
             _file: PhantomData,
         }
     }
 
+    pub(in crate::vfs) fn as_raw(&self) -> *const bindings::file {
+        self.file
+    }
+
     /// `O_*` flags.
     pub(crate) fn flags(&self) -> u32 {
-        self.flags
+        // SAFETY: By the type invariant.
+        unsafe { (*self.file).f_flags }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::{
     ioctl, lock, poll, set_data, take_data, File, Inode, IoctlOperations, LockOperations, Mmap,
-    Opening, Owner, PollOperations,
+    Opening, Owner, PollOperations, Splice,
 };
 use crate::{
     bindings,
@@ -25,6 +25,8 @@ use kernel::{error::to_result, prelude::*};
 pub(crate) trait Operations: IoctlOperations + LockOperations + PollOperations {
     /// Opens. `EINVAL` and every error of the server are handed to the caller.
     fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
+    /// A file that the server has created and opened is opened here. `flags` of what was opened may change.
+    fn opened(inode: &Inode<Self>, opening: &Opening<'_>, data: &mut Self::File) -> Result;
     /// Runs at the last close.
     fn release(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
     /// Runs when `owner` closes a descriptor.
@@ -33,6 +35,13 @@ pub(crate) trait Operations: IoctlOperations + LockOperations + PollOperations {
     fn read(io: &mut Read<'_, Self>) -> Result<usize>;
     /// Writes; returns the bytes that were written and has moved the position.
     fn write(io: &mut Write<'_, Self>) -> Result<usize>;
+    /// Moves data into a pipe.
+    fn splice_read(splice: Splice<'_, Self>) -> Result<usize>;
+    /// Data was read from the file's backing file.
+    fn backing_read(file: &File<Self>);
+    /// A write to the file's backing file ended: `result` bytes before `pos`. It may have been an asynchronous one; it is told
+    /// before the call ends.
+    fn backing_written(file: &File<Self>, pos: u64, result: Result<usize>);
     /// Maps into memory.
     fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result;
     /// A mapping of the page cache ended.
@@ -79,7 +88,8 @@ impl<T: Operations> Wrap<T> {
         flock: Some(lock::Wrap::<T>::flock),
         unlocked_ioctl: Some(ioctl::Wrap::<T>::native),
         compat_ioctl: Some(ioctl::Wrap::<T>::compat),
-        splice_read: Some(bindings::copy_splice_read),
+        splice_read: Some(Self::splice_read),
+        // By way of `write`, also to backing files: the pipe's lock comes before the inode's.
         splice_write: Some(bindings::iter_file_splice_write),
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         fadvise: Some(Self::fadvise),
@@ -157,6 +167,31 @@ impl<T: Operations> Wrap<T> {
             return EIO.to_errno() as isize;
         }
         to_len(T::write(&mut io))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only: the file is open and belongs to `T`; everything is valid for the call.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        pipe: *mut bindings::pipe_inode_info,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        // INVARIANT: As this function requires.
+        let splice = Splice {
+            file,
+            pos,
+            pipe,
+            len,
+            flags,
+            _fs: PhantomData,
+        };
+        if splice.file().inode().is_bad() {
+            return EIO.to_errno() as isize;
+        }
+        to_len(T::splice_read(splice))
     }
 
     /// # Safety
@@ -328,16 +363,23 @@ pub(in crate::vfs) unsafe fn adopt<T: Operations>(
 ) -> Result {
     /// # Safety
     ///
-    /// Nothing is required.
-    unsafe extern "C" fn opened(_: *mut bindings::inode, _: *mut bindings::file) -> c_int {
-        0
+    /// For the VFS only: the inode belongs to `T`; the file is being opened, and its data is set.
+    unsafe extern "C" fn opened<T: Operations>(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> c_int {
+        // SAFETY: As this function requires; nobody else uses the file yet.
+        unsafe {
+            let data = &mut *(*file).private_data.cast::<T::File>();
+            to_int(T::opened(Inode::from_raw(inode), &Opening::new(file), data))
+        }
     }
     // SAFETY: By the caller's promise.
     let r = unsafe {
         let positions = T::positions(&data);
         (*file).private_data = KBox::into_raw(data).cast();
         to_result(bindings::generic_file_open(inode.as_raw(), file))
-            .and_then(|()| to_result(bindings::finish_open(file, dentry, Some(opened))))
+            .and_then(|()| to_result(bindings::finish_open(file, dentry, Some(opened::<T>))))
             .inspect(|()| super::set_positions(file, positions))
     };
     if r.is_err() {

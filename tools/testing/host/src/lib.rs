@@ -38,3 +38,5 @@ pub mod chan {
 
     pub mod limits;
 }
+#[path = "../../../../fs/fuse/iomode.rs"]
+pub mod iomode;

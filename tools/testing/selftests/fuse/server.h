@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -48,6 +49,9 @@ struct shared {
 	volatile int bend;
 	volatile uint64_t ttl;		/* seconds that names and attributes are valid */
 	volatile uint32_t open_flags;
+	volatile int backing_id;	/* of what is opened */
+	volatile uint32_t max_stack_depth;
+	volatile uint32_t hold;		/* this opcode is answered when this is 0 again */
 	volatile uint64_t init_flags;
 	volatile uint32_t minor;
 	volatile uint16_t max_background, congestion;
@@ -57,6 +61,7 @@ struct shared {
 	volatile bool polls;		/* POLL is there */
 	volatile uint32_t revents;	/* what it answers */
 	char link[16];			/* what links say */
+	volatile uint32_t max_write;
 	/* What the server says. */
 	volatile int count[64];
 	volatile int forgotten;		/* lookups that were given back */
@@ -77,11 +82,15 @@ struct shared {
 	struct fuse_notify_retrieve_in retrieve;	/* the last NOTIFY_REPLY, its id, and its data */
 	volatile uint64_t retrieve_unique;
 	char retrieved[8192];
+		}
+	volatile int held;		/* requests that wait for hold */
 	char data[BUF];
 };
 
 struct server {
 	struct shared *s;
+	int threads;			/* that serve; 0: one */
+	int data;			/* where "file" has its data and attributes from, if not -1 */
 	pid_t pid;
 	int fd;
 	char dir[64];
@@ -120,8 +129,13 @@ static inline bool module_is_c(void)
 	return m && !strcmp(m, "c");
 }
 
+/* The file of the server that "file" is, else -1. */
+static int data_fd = -1;
+
 static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
 {
+	struct stat st;
+
 	memset(a, 0, sizeof(*a));
 	a->ino = node;
 	a->mode = S_IFREG | 0644;
@@ -134,6 +148,17 @@ static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
 	a->blksize = 4096;
 	if (node == NODE_FILE)
 		a->mtime = 1000;
+	if (node == NODE_FILE && data_fd >= 0 && !fstat(data_fd, &st)) {
+		a->mode = st.st_mode;
+		a->size = st.st_size;
+		a->blocks = st.st_blocks;
+		a->atime = st.st_atim.tv_sec;
+		a->atimensec = st.st_atim.tv_nsec;
+		a->mtime = st.st_mtim.tv_sec;
+		a->mtimensec = st.st_mtim.tv_nsec;
+		a->ctime = st.st_ctim.tv_sec;
+		a->ctimensec = st.st_ctim.tv_nsec;
+	}
 }
 
 static ssize_t answer(int fd, const struct fuse_in_header *in, int error, const void *body, size_t len)
@@ -234,6 +259,10 @@ static void serve(int fd, struct shared *s)
 			struct fuse_attr_out attr;
 			struct fuse_entry_out entry;
 			struct fuse_open_out open;
+			struct {
+				struct fuse_entry_out entry;
+				struct fuse_open_out open;
+			} create;
 			struct fuse_write_out write;
 			struct fuse_statfs_out statfs;
 			struct fuse_poll_out poll;
@@ -280,6 +309,12 @@ static void serve(int fd, struct shared *s)
 			s->hung = h->unique;
 			continue;
 		}
+		if (h->opcode == s->hold) {
+			__atomic_add_fetch(&s->held, 1, __ATOMIC_SEQ_CST);
+			while (h->opcode == s->hold)
+				usleep(1000);
+			__atomic_sub_fetch(&s->held, 1, __ATOMIC_SEQ_CST);
+		}
 		if (h->opcode == s->fail) {
 			answer(fd, h, -s->error, NULL, 0);
 			continue;
@@ -291,13 +326,14 @@ static void serve(int fd, struct shared *s)
 			o.init.major = FUSE_KERNEL_VERSION;
 			o.init.minor = s->minor;
 			o.init.max_readahead = i->max_readahead;
-			o.init.max_write = BUF;
+			o.init.max_write = s->max_write;
 			o.init.max_pages = BUF / 4096;
 			o.init.max_background = s->max_background;
 			o.init.congestion_threshold = s->congestion;
 			o.init.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT | (uint32_t)s->init_flags;
 			o.init.flags2 = s->init_flags >> 32;
 			o.init.request_timeout = s->timeout;
+			o.init.max_stack_depth = s->max_stack_depth;
 			len = s->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(o.init);
 			break;
 		}
@@ -318,8 +354,16 @@ static void serve(int fd, struct shared *s)
 			break;
 		case FUSE_GETATTR:
 		case FUSE_SETATTR:
-			if (h->opcode == FUSE_SETATTR && ((struct fuse_setattr_in *)arg)->valid & FATTR_SIZE)
-				s->size = ((struct fuse_setattr_in *)arg)->size;
+			if (h->opcode == FUSE_SETATTR) {
+				struct fuse_setattr_in *a = (void *)arg;
+
+				if (a->valid & FATTR_SIZE)
+					s->size = a->size;
+				if (data_fd >= 0 && h->nodeid == NODE_FILE &&
+				    (((a->valid & FATTR_SIZE) && ftruncate(data_fd, a->size)) ||
+				     ((a->valid & FATTR_MODE) && fchmod(data_fd, a->mode & 07777))))
+					error = -errno;
+			}
 			o.attr.attr_valid = s->ttl;
 			fill_attr(s, h->nodeid, &o.attr.attr);
 			len = sizeof(o.attr);
@@ -330,21 +374,41 @@ static void serve(int fd, struct shared *s)
 				s->size = 0;
 			o.open.fh = h->nodeid;
 			o.open.open_flags = h->opcode == FUSE_OPEN ? s->open_flags : 0;
+			o.open.backing_id = s->backing_id;
 			len = sizeof(o.open);
+			break;
+		case FUSE_CREATE:
+			o.create.entry.nodeid = NODE_NAMES + atoi(arg + sizeof(struct fuse_create_in) + 1);
+			fill_attr(s, o.create.entry.nodeid, &o.create.entry.attr);
+			o.create.open = (struct fuse_open_out){ 1, s->open_flags, s->backing_id };
+			len = sizeof(o.create);
 			break;
 		case FUSE_READ: {
 			struct fuse_read_in *r = (void *)arg;
 
+			body = data;
+			if (data_fd >= 0) {
+				n = pread(data_fd, data, r->size, r->offset);
+				error = n < 0 ? -errno : 0;
+				len = n < 0 ? 0 : n;
+				break;
+			}
 			len = r->offset >= s->size ? 0 : r->size;
 			if (r->offset + len > s->size)
 				len = s->size - r->offset;
 			memcpy(data, s->data + r->offset, len);
-			body = data;
 			break;
 		}
 		case FUSE_WRITE: {
 			struct fuse_write_in *w = (void *)arg;
 
+			if (data_fd >= 0) {
+				n = pwrite(data_fd, w + 1, w->size, w->offset);
+				error = n < 0 ? -errno : 0;
+				o.write.size = n;
+				len = sizeof(o.write);
+				break;
+			}
 			if (w->offset + w->size > BUF) {
 				error = -ENOSPC;
 				break;
@@ -411,11 +475,12 @@ static inline void server_init(struct server *v)
 	v->s = mmap(NULL, sizeof(*v->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	v->s->ttl = 3600;
 	v->s->minor = FUSE_KERNEL_MINOR_VERSION;
+	v->s->max_write = BUF;
 	v->s->size = BUF / 2;
 	for (int i = 0; i < BUF; i++)
 		v->s->data[i] = (i >> 8) * 7 + i;
-	v->pid = 0;
-	v->fd = -1;
+	v->pid = v->threads = 0;
+	v->fd = v->data = -1;
 	strcpy(v->dir, "/tmp/fuseXXXXXX");
 	if (!mkdtemp(v->dir))
 		abort();
@@ -433,14 +498,32 @@ static inline int server_mount(struct server *v, const char *more)
 	return mount("test", v->dir, "fuse", MS_NOSUID | MS_NODEV, options) ? errno : 0;
 }
 
-/* Starts the server; the test gives its own descriptor up. */
-static inline void server_run(struct server *v)
+static void *serve_more(void *v)
+{
+	serve(((struct server *)v)->fd, ((struct server *)v)->s);
+	return NULL;
+}
+
+/* Starts the server; the test keeps its own descriptor. */
+static inline void server_fork(struct server *v)
 {
 	v->pid = fork();
 	if (!v->pid) {
+		pthread_t t;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		data_fd = v->data;
+		for (int i = 1; i < v->threads; i++)
+			pthread_create(&t, NULL, serve_more, v);
 		serve(v->fd, v->s);
 		_exit(0);
 	}
+}
+
+/* Starts the server; the test gives its own descriptor up. */
+static inline void server_run(struct server *v)
+{
+	server_fork(v);
 	close(v->fd);
 	v->fd = -1;
 }

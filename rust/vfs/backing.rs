@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Backing files: files of another file system whose data stands for that of files of ours.
+//!
+//! A [`Backing`] is such a file with the rights of who gave it. For each file that is opened here, one is opened there
+//! ([`BackingFile`]), which reads, writes and maps with those rights, and knows the path that users see. Writing takes the
+//! caller's inode lock; what an asynchronous write has to tell is told by a work item, before the call ends.
+//!
+//! C header: [`include/linux/backing-file.h`](srctree/include/linux/backing-file.h)
+
+use super::{
+    file::{AnyFile, File, Mmap, Opening, Operations, Splice},
+    inode::Locked,
+    iter::{from_len, Read, Write},
+};
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{cred::Credential, error::to_result, prelude::*, sync::aref::ARef};
+
+/// A regular file whose data may be used in place of that of files of ours.
+pub(crate) struct Backing {
+    file: AnyFile,
+    cred: ARef<Credential>,
+}
+
+impl Backing {
+    /// The file behind a descriptor of the current task, with its rights, for a file system that is stacked `max_depth` deep.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `EISDIR` and `EINVAL` for what is no regular file; `ELOOP` for one of a file system that is as deep itself.
+    pub(crate) fn new(fd: u32, max_depth: u32) -> Result<Self> {
+        let file = AnyFile::from_any_descriptor(fd)?;
+        // SAFETY: The file is referenced.
+        to_result(unsafe { bindings::rust_fuse_backing_check(file.as_raw(), max_depth) })?;
+        // SAFETY: The task has credentials; one count of them was raised for us. The type is that of the kernel crate.
+        let cred = unsafe {
+            let cred = bindings::rust_fuse_get_current_cred().cast_mut();
+            ARef::from_raw(NonNull::new(cred.cast::<Credential>()).ok_or(EINVAL)?)
+        };
+        Ok(Self { file, cred })
+    }
+}
+
+/// What a change of a backing file's data changes there: size and times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp([i64; 5]);
+
+impl Backing {
+    /// Size and times now.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let mut stamp = [0; 5];
+        // SAFETY: The file is referenced; the shim writes five numbers.
+        unsafe { bindings::rust_fuse_backing_stamp(self.file.as_raw(), stamp.as_mut_ptr()) };
+        Stamp(stamp)
+    }
+
+    /// Whether somebody may change its data by a mapping.
+    pub(crate) fn is_mapped_for_writing(&self) -> bool {
+        // SAFETY: The file is referenced.
+        unsafe { bindings::rust_fuse_backing_mapped_for_writing(self.file.as_raw()) }
+    }
+}
+
+/// Whether the current task may name backing files at all: its server is then trusted with every file it can open.
+pub(crate) fn may_back() -> bool {
+    // SAFETY: Reads the current task.
+    unsafe { bindings::rust_fuse_capable_sys_admin() }
+}
+
+/// What was opened at a backing file for one file of ours.
+///
+/// # Invariants
+///
+/// The file was made by `backing_file_open`.
+pub(crate) struct BackingFile {
+    file: AnyFile,
+    cred: ARef<Credential>,
+}
+
+impl Opening<'_> {
+    /// Opens at `backing` what the user's file reads and writes.
+    ///
+    /// # Errors
+    ///
+    /// What opening fails with there.
+    pub(crate) fn open_backing(&self, backing: &Backing) -> Result<BackingFile> {
+        // SAFETY: The user's file is being opened and knows its path; the other file and the credentials are referenced.
+        let file = unsafe {
+            AnyFile::from_raw(bindings::backing_file_open(
+                self.as_raw(),
+                self.flags() as c_int,
+                &raw const (*backing.file.as_raw()).__bindgen_anon_1.f_path,
+                backing.cred.as_ptr().cast(),
+            ))
+        }?;
+        // INVARIANT: It was just made.
+        Ok(BackingFile {
+            file,
+            cred: backing.cred.clone(),
+        })
+    }
+}
+
+impl BackingFile {
+    fn context<T: Operations>(&self) -> bindings::backing_file_ctx {
+        bindings::backing_file_ctx {
+            cred: self.cred.as_ptr().cast(),
+            accessed: Some(accessed::<T>),
+            end_write: Some(written::<T>),
+        }
+    }
+
+    /// The file, with the flags that `user`'s has now.
+    fn file_for<T: Operations>(&self, user: &File<T>) -> *mut bindings::file {
+        let file = self.file.as_raw();
+        // SAFETY: The file is referenced.
+        unsafe { bindings::rust_fuse_backing_follow_flags(file, user.flags()) };
+        file
+    }
+}
+
+/// # Safety
+///
+/// For backing files only: `file` is open and belongs to `T`.
+unsafe extern "C" fn accessed<T: Operations>(file: *mut bindings::file) {
+    // SAFETY: As this function requires.
+    T::backing_read(unsafe { File::from_raw(file) });
+}
+
+/// # Safety
+///
+/// For backing files only: the file of `iocb` is open and belongs to `T`.
+unsafe extern "C" fn written<T: Operations>(iocb: *mut bindings::kiocb, result: isize) {
+    // SAFETY: As this function requires.
+    let (file, pos) = unsafe { (File::from_raw((*iocb).ki_filp), (*iocb).ki_pos as u64) };
+    T::backing_written(file, pos, from_len(result));
+}
+
+impl<T: Operations> Read<'_, T> {
+    /// Reads from a backing file. `EIOCBQUEUED` says that the call goes on.
+    pub(crate) fn backing(&mut self, backing: &BackingFile) -> Result<usize> {
+        let file = backing.file_for(self.file());
+        // SAFETY: Call and iterator are valid. By the type invariant it is a backing file; what goes on later has references
+        // of its own. The context is used during the call only, and its functions are for files of `T`, as the call's is.
+        from_len(unsafe {
+            bindings::backing_file_read_iter(
+                file,
+                self.iter(),
+                self.iocb,
+                (*self.iocb).ki_flags,
+                &mut backing.context::<T>(),
+            )
+        })
+    }
+}
+
+impl<T: Operations> Write<'_, T> {
+    /// Writes to a backing file, with the inode lock of the user's file held for writing. `EIOCBQUEUED` says that the call goes
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when it is another's lock.
+    pub(crate) fn backing(&mut self, backing: &BackingFile, lock: &Locked<'_, T>) -> Result<usize> {
+        if !lock.is_of(self.file().inode()) {
+            return Err(EINVAL);
+        }
+        let file = backing.file_for(self.file());
+        // SAFETY: As for reading; of the context only the function pointer is used after the call.
+        from_len(unsafe {
+            bindings::backing_file_write_iter(
+                file,
+                self.iter(),
+                self.iocb,
+                (*self.iocb).ki_flags,
+                &mut backing.context::<T>(),
+            )
+        })
+    }
+}
+
+impl<T: Operations> Splice<'_, T> {
+    /// Moves pages from a backing file into the pipe.
+    pub(crate) fn backing(self, backing: &BackingFile) -> Result<usize> {
+        let file = backing.file_for(self.file());
+        // SAFETY: The file is a backing file; everything else is valid for the call.
+        from_len(unsafe {
+            bindings::rust_fuse_backing_splice_read(
+                self.file().as_raw(),
+                file,
+                self.pos,
+                self.pipe,
+                self.len,
+                self.flags,
+                &mut backing.context::<T>(),
+            )
+        })
+    }
+}
+
+impl<T: Operations> Mmap<'_, T> {
+    /// Maps a backing file. The mapping is no longer one of the user's file then.
+    ///
+    /// # Errors
+    ///
+    /// What the other file system says.
+    pub(crate) fn use_backing(self, backing: &BackingFile) -> Result {
+        // SAFETY: The VMA is being made and locked for writing; the file is a backing file, and the context is used during the
+        // call only.
+        to_result(unsafe {
+            bindings::backing_file_mmap(
+                backing.file.as_raw(),
+                self.vma,
+                &mut backing.context::<T>(),
+            )
+        })
+    }
+}

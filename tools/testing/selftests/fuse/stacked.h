@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * For tests of io modes and passthrough: processes that open, map and write, what the kernel says of an inode's mode, and
+ * backing files on tmpfs and on a disk file system. Include after server.h.
+ */
+#ifndef STACKED_H
+#define STACKED_H
+
+#include <linux/loop.h>
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#define PAGE 4096
+#define DIRECT FOPEN_DIRECT_IO
+#define PARALLEL (FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES)
+#define THROUGH FOPEN_PASSTHROUGH
+
+/* The test's own descriptor of the device. */
+static int device_fd = -1;
+
+/* Runs a block in a process of its own, which exits with its errno. It ends with the test, and does not keep the session. */
+#define child(what) ({					\
+	pid_t _pid = fork();				\
+							\
+	if (!_pid) {					\
+		prctl(PR_SET_PDEATHSIG, SIGKILL);	\
+		close(device_fd);			\
+		errno = 0;				\
+		_exit((what) ? 0 : errno ? errno : 250);	\
+	}						\
+	_pid;						\
+})
+
+/* How a process ended: its errno, 1000 and the signal, or -1 if it has not within 10 seconds. */
+static inline int end_of(pid_t pid)
+{
+	int status = 0;
+
+	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+/* Whether a process sleeps in the kernel and goes on doing so for a while. */
+static inline bool waits(pid_t pid)
+{
+	for (int i = 0; i < 20; i++) {
+		if (waitpid(pid, NULL, WNOHANG | WNOWAIT) > 0)
+			return false;
+		usleep(20000);
+	}
+	return true;
+}
+
+static inline int killed(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	return end_of(pid);
+}
+
+/* The mode of "file" as the kernel shows it; "" for a neutral one. Only ours shows it. */
+static inline const char *mode_of(const struct server *v)
+{
+	static char line[128];
+	char want[64];
+	struct stat st;
+	size_t n;
+	FILE *f;
+
+	if (stat(v->dir, &st))
+		return "?";
+	/* The number of the device as the kernel has it. */
+	snprintf(want, sizeof(want), "/sys/kernel/debug/rust_fuse/%u", major(st.st_dev) << 20 | minor(st.st_dev));
+	f = fopen(want, "r");
+	if (!f)
+		return "no modes";
+	n = snprintf(want, sizeof(want), "%d ", NODE_FILE);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, want, n)) {
+			fclose(f);
+			line[strcspn(line, "\n")] = 0;
+			return line + n;
+		}
+	fclose(f);
+	return "";
+}
+
+#define EXPECT_MODE(mode, v) do {				\
+	if (!module_is_c()) {					\
+		EXPECT_STREQ(mode, mode_of(v));			\
+	}							\
+} while (0)
+
+static inline int open_as(const struct server *v, uint32_t flags, int id, int how)
+{
+	v->s->open_flags = flags;
+	v->s->backing_id = id;
+	return open(under(v, "file"), how | O_CLOEXEC);
+}
+
+/* The errno of an open, which is closed again. */
+static inline int try_as(const struct server *v, uint32_t flags, int id)
+{
+	int fd = open_as(v, flags, id, O_RDWR);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+/* Starts a server of several threads and waits for INIT; the descriptor stays open for ioctls. */
+static inline int stacked_start(struct server *v, uint64_t flags, const char *more)
+{
+	struct stat st;
+	int e;
+
+	v->s->init_flags = flags;
+	v->s->ttl = 0;
+	v->threads = 8;
+	e = server_mount(v, more);
+	if (e)
+		return e;
+	server_fork(v);
+	device_fd = v->fd;
+	return stat(v->dir, &st) ? errno : 0;
+}
+
+static inline int backing_open(const struct server *v, int fd)
+{
+	struct fuse_backing_map map = { .fd = fd };
+	int id = ioctl(v->fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
+
+	return id < 0 ? -errno : id;
+}
+
+static inline int backing_close(const struct server *v, uint32_t id)
+{
+	return ioctl(v->fd, FUSE_DEV_IOC_BACKING_CLOSE, &id) ? errno : 0;
+}
+
+/* A folder on a disk file system (in a file, by a loop device) or on tmpfs. */
+static inline bool place_make(const char *dir, bool disk)
+{
+	char cmd[512];
+
+	mkdir(dir, 0755);
+	if (!disk)
+		return !mount("tmpfs", dir, "tmpfs", 0, "");
+	/* Not by mount -o loop: the kernel does not mount what somebody has open for writing. */
+	snprintf(cmd, sizeof(cmd), "truncate -s 64M %s.img && mke2fs -F %s.img >/dev/null && d=$(losetup -f) && losetup $d %s.img && mount -t ext4 $d %s",
+		 dir, dir, dir, dir);
+	return !system(cmd);
+}
+
+static inline int place_end(const char *dir, bool disk)
+{
+	char cmd[512];
+	int e;
+
+	if (!disk) {
+		e = umount(dir) ? errno : 0;
+		rmdir(dir);
+		return e;
+	}
+	snprintf(cmd, sizeof(cmd), "d=$(grep ' %s ' /proc/mounts | cut -d' ' -f1); umount %s && losetup -d $d; e=$?; rm -f %s.img; rmdir %s; exit $e",
+		 dir, dir, dir, dir);
+	return system(cmd);
+}
+
+#endif
