@@ -173,6 +173,21 @@ static bool unmounted(int flags)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static unsigned long option(const char *name, unsigned long otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoul(s, NULL, 0) : otherwise;
+}
+
+/* The leak detector needs memory itself, and gives up without. */
+static const char *no_memory_fails_not(void)
+{
+	if (access("/sys/kernel/debug/failslab", F_OK))
+		return "the kernel has no failslab";
+	return option("VM_KMEMLEAK", 0) ? "the leak detector needs memory" : NULL;
+}
+
 /* In tasks that ask for it. */
 static void make_memory_fail(bool on)
 {
@@ -191,13 +206,6 @@ static void make_memory_fail(bool on)
 		}
 	}
 	f->fail_memory = on;
-}
-
-static unsigned long option(const char *name, unsigned long otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoul(s, NULL, 0) : otherwise;
 }
 
 /* Before anything else. */

@@ -104,7 +104,7 @@ SERVERS = [
     Server("fuse-overlayfs", "fuse-overlayfs -f -o lowerdir=lower,upperdir=source,workdir=work mnt",
            prepare=lambda: (make("lower"), make("work"))),
     Server("gocryptfs", "gocryptfs -fg -q -allow_other -passfile pass cipher mnt", prepare=gocryptfs),
-    Server("mergerfs", "mergerfs -f -o cache.files=auto-full,category.create=mfs,xattr=passthrough one:source mnt",
+    Server("mergerfs", "mergerfs -f -o cache.files=auto-full,category.create=mfs,minfreespace=0,xattr=passthrough one:source mnt",
            prepare=lambda: make("one")),
     Server("rclone", "rclone mount --vfs-cache-mode full --allow-other $PWD/source mnt",
            without=["link", "xattr", "symlink", "unlink_open", "mode"]),
