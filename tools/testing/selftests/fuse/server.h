@@ -82,7 +82,6 @@ struct shared {
 	struct fuse_notify_retrieve_in retrieve;	/* the last NOTIFY_REPLY, its id, and its data */
 	volatile uint64_t retrieve_unique;
 	char retrieved[8192];
-		}
 	volatile int held;		/* requests that wait for hold */
 	char data[BUF];
 };
