@@ -16,11 +16,14 @@ use kernel::{device::Device, error::to_result, prelude::*, str::CStr, types::Opa
 /// Bytes that a file can show; sysfs complains of a whole page.
 const ROOM: usize = kernel::page::PAGE_SIZE - 1;
 
-/// What an entry is made of.
-pub(crate) trait Entry: Send + Sync + Sized + 'static {
+/// What a directory is made of.
+pub(crate) trait Folder: Send + Sync + Sized + 'static {
     /// Its files.
     const FILES: &'static [File<Self>];
+}
 
+/// What an entry of a set is made of.
+pub(crate) trait Entry: Folder {
     /// The variable `KEY=value` of its events.
     fn event(&self) -> (&'static CStr, &[u8]);
 }
@@ -117,40 +120,9 @@ impl<T: Entry> Set<T> {
     ///
     /// `EEXIST`, `ENOMEM`.
     pub(crate) fn add(&self, name: &CStr, device: &Device, data: T) -> Result<Added<T>> {
-        let object = KBox::new(
-            Object {
-                kobj: Opaque::zeroed(),
-                data,
-            },
-            GFP_KERNEL,
-        )?;
-        let object = KBox::into_raw(object);
-        // SAFETY: `object` came from a box. Once it is initialised its reference count owns it, also when adding fails: then
-        // the only reference is dropped, and nothing else may be done with it. The name is copied.
-        let added = unsafe {
-            let kobj = Object::kobj(object);
-            (*kobj).kset = self.kset.as_ptr();
-            let r = to_result(bindings::kobject_init_and_add(
-                kobj,
-                Object::<T>::KTYPE,
-                core::ptr::null_mut(),
-                c"%s".as_char_ptr(),
-                name.as_char_ptr(),
-            ));
-            if let Err(e) = r {
-                bindings::kobject_put(kobj);
-                return Err(e);
-            }
-            // INVARIANT: It was added, and the first reference goes to `added`.
-            Added(NonNull::new_unchecked(object))
-        };
+        // SAFETY: By the type invariant.
+        let added = unsafe { Object::add(self.kset.as_ptr(), core::ptr::null_mut(), name, data) }?;
         let kobj = added.kobj();
-        for file in T::FILES {
-            // SAFETY: The object is in sysfs; the file is static.
-            to_result(unsafe {
-                bindings::sysfs_create_file_ns(kobj, &file.attr, core::ptr::null())
-            })?;
-        }
         let device: *const kernel::bindings::device = core::ptr::from_ref(device).cast();
         // SAFETY: Both objects are in sysfs. CAST: `Device` is a transparent wrapper, and the bindings are of one C type.
         unsafe {
@@ -173,13 +145,60 @@ impl<T: Entry> Drop for Set<T> {
     }
 }
 
-/// The memory of an entry.
-struct Object<T: Entry> {
+/// The memory of a directory.
+struct Object<T: Folder> {
     kobj: Opaque<bindings::kobject>,
     data: T,
 }
 
-impl<T: Entry> Object<T> {
+impl<T: Folder> Object<T> {
+    /// Adds it to sysfs, below `parent` or, where that is null, to `kset`.
+    ///
+    /// # Safety
+    ///
+    /// Both are null or valid. Entries of the set are of this type.
+    unsafe fn add(
+        kset: *mut bindings::kset,
+        parent: *mut bindings::kobject,
+        name: &CStr,
+        data: T,
+    ) -> Result<Added<T>> {
+        let object = KBox::new(
+            Object {
+                kobj: Opaque::zeroed(),
+                data,
+            },
+            GFP_KERNEL,
+        )?;
+        let object = KBox::into_raw(object);
+        // SAFETY: `object` came from a box. Once it is initialised its reference count owns it, also when adding fails: then
+        // the only reference is dropped, and nothing else may be done with it. The name is copied.
+        let added = unsafe {
+            let kobj = Object::kobj(object);
+            (*kobj).kset = kset;
+            let r = to_result(bindings::kobject_init_and_add(
+                kobj,
+                Object::<T>::KTYPE,
+                parent,
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
+            ));
+            if let Err(e) = r {
+                bindings::kobject_put(kobj);
+                return Err(e);
+            }
+            // INVARIANT: It was added, and the first reference goes to `added`.
+            Added(NonNull::new_unchecked(object))
+        };
+        for file in T::FILES {
+            // SAFETY: The object is in sysfs; the file is static.
+            to_result(unsafe {
+                bindings::sysfs_create_file_ns(added.kobj(), &file.attr, core::ptr::null())
+            })?;
+        }
+        Ok(added)
+    }
+
     const OPS: bindings::sysfs_ops = bindings::sysfs_ops {
         show: Some(Self::show),
         store: None,
@@ -212,7 +231,7 @@ impl<T: Entry> Object<T> {
 
     /// # Safety
     ///
-    /// For sysfs only: `kobj` is the member of a live `Self` that `attr`, one of [`Entry::FILES`], was added to; `buf` has a
+    /// For sysfs only: `kobj` is the member of a live `Self` that `attr`, one of [`Folder::FILES`], was added to; `buf` has a
     /// page, which is zeroed.
     unsafe extern "C" fn show(
         kobj: *mut bindings::kobject,
@@ -263,26 +282,36 @@ unsafe extern "C" fn uevent<T: Entry>(
     }
 }
 
-/// An entry in a set. Dropping it takes it out; readers that have it open keep the data alive.
+/// An entry in a set, or a directory below one. Dropping it takes it out; readers that have it open keep the data alive.
 ///
 /// # Invariants
 ///
-/// The object was added to a set, and one reference is ours.
-pub(crate) struct Added<T: Entry>(NonNull<Object<T>>);
+/// The object was added to sysfs, and one reference is ours.
+pub(crate) struct Added<T: Folder>(NonNull<Object<T>>);
 
 // SAFETY: Objects are made for use from every thread.
-unsafe impl<T: Entry> Send for Added<T> {}
+unsafe impl<T: Folder> Send for Added<T> {}
 // SAFETY: As above.
-unsafe impl<T: Entry> Sync for Added<T> {}
+unsafe impl<T: Folder> Sync for Added<T> {}
 
-impl<T: Entry> Added<T> {
+impl<T: Folder> Added<T> {
+    /// Adds the directory NAME below this one. It has to be dropped before this one is.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`, `ENOMEM`.
+    pub(crate) fn folder<C: Folder>(&self, name: &CStr, data: C) -> Result<Added<C>> {
+        // SAFETY: This directory is valid, and the new one keeps a reference to it.
+        unsafe { Object::add(core::ptr::null_mut(), self.kobj(), name, data) }
+    }
+
     fn kobj(&self) -> *mut bindings::kobject {
         // SAFETY: By the type invariant.
         unsafe { Object::kobj(self.0.as_ptr()) }
     }
 }
 
-impl<T: Entry> Drop for Added<T> {
+impl<T: Folder> Drop for Added<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Deleting sends the event that it goes, and waits for readers.
         unsafe {

@@ -12,6 +12,7 @@ use crate::{
     file::fetch,
     handle::Handle,
     inode::Inode,
+    local,
     ops::file::{Read, Write},
     proto::{
         file::{ReadIn, WriteIn},
@@ -189,6 +190,7 @@ impl Operations for Fuse {
                 }
                 if let Some(inode) = parts.inode() {
                     attr::written_back(inode);
+                    local::written_back(inode);
                     inode.data().writeback.written(ticket);
                 }
                 parts.end();

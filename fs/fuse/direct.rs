@@ -226,6 +226,8 @@ impl Drop for Call {
             attr::changed(inode, fields::DATA);
             // What was read in meanwhile. This may be the reaper, so nothing is waited for.
             inode.forget_pages(self.pos, done.unwrap_or(0) as u64);
+        } else {
+            attr::was_read(inode);
         }
         self.call.set_result(done);
     }

@@ -81,6 +81,14 @@ pub(crate) fn times_change(inode: &Inode) {
     state.local.changes += 1;
 }
 
+/// Data was written back: the server has set times of its own, so it has to be told once more.
+pub(crate) fn written_back(inode: &Inode) {
+    if caches_writes(inode) {
+        times_change(inode);
+        inode.mark_dirty();
+    }
+}
+
 /// Whether the inode holds what the server has not been told.
 pub(crate) fn has_news(inode: &Inode) -> bool {
     // Entries of DAX files are marked dirty for good; the host has what is in them.

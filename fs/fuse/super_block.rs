@@ -160,8 +160,13 @@ impl FileSystem for Fuse {
         local::has_news(inode)
     }
 
-    fn write_inode(inode: &Inode) -> Result {
+    fn write_inode(inode: &Inode, all: bool) -> Result {
         if !local::caches_writes(inode) {
+            return Ok(());
+        }
+        if !all && inode.has_dirty_pages() {
+            // The times go behind the data, which sets others.
+            inode.mark_dirty();
             return Ok(());
         }
         let told = local::tell_times(inode);

@@ -75,6 +75,11 @@ RUST_FUSE_HELPER(u32, new_encode_dev, dev_t dev)
 	return new_encode_dev(dev);
 }
 
+RUST_FUSE_HELPER(void, mark_inode_dirty_sync, struct inode *inode)
+{
+	mark_inode_dirty_sync(inode);
+}
+
 RUST_FUSE_HELPER(bool, inode_unhashed, struct inode *inode)
 {
 	return inode_unhashed(inode);

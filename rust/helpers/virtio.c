@@ -25,6 +25,17 @@ int rust_fuse_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs, str
 	return virtio_find_vqs(vdev, nvqs, vqs, info, pre_vectors < 0 ? NULL : &desc);
 }
 
+/* Whether the CPU handles the interrupt of the queue; negative where the transport does not say. */
+int rust_fuse_virtio_vq_on_cpu(struct virtio_device *vdev, int index, unsigned int cpu);
+int rust_fuse_virtio_vq_on_cpu(struct virtio_device *vdev, int index, unsigned int cpu)
+{
+	const struct cpumask *mask = NULL;
+
+	if (vdev->config->get_vq_affinity)
+		mask = vdev->config->get_vq_affinity(vdev, index);
+	return mask ? cpumask_test_cpu(cpu, mask) : -1;
+}
+
 void rust_fuse_virtio_del_vqs(struct virtio_device *vdev);
 void rust_fuse_virtio_del_vqs(struct virtio_device *vdev)
 {

@@ -151,8 +151,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// under the inode's spinlock.
     fn has_news(inode: &Inode<Self>) -> bool;
 
-    /// Tells the server of what changed of an inode but its data, and waits.
-    fn write_inode(inode: &Inode<Self>) -> Result;
+    /// Tells the server of what changed of an inode but its data, and waits. With `all` now; else it may mark the inode
+    /// dirty again and do so later.
+    fn write_inode(inode: &Inode<Self>, all: bool) -> Result;
 
     /// Runs when an inode leaves memory, after its pages and layouts are gone.
     fn evict(inode: &Inode<Self>, unmounting: bool);

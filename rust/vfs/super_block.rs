@@ -314,14 +314,19 @@ impl<T: FileSystem> Ops<T> {
     /// For the VFS only: the inode belongs to `T` and is being written back.
     unsafe extern "C" fn write_inode(
         inode: *mut bindings::inode,
-        _wbc: *mut bindings::writeback_control,
+        wbc: *mut bindings::writeback_control,
     ) -> c_int {
         // SAFETY: As this function requires.
-        let inode = unsafe { Inode::<T>::from_raw(inode) };
+        let (inode, wait) = unsafe {
+            (
+                Inode::<T>::from_raw(inode),
+                (*wbc).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL,
+            )
+        };
         if inode.is_bad() {
             return 0;
         }
-        to_int(T::write_inode(inode))
+        to_int(T::write_inode(inode, wait))
     }
 
     /// # Safety

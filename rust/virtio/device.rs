@@ -12,6 +12,7 @@ use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     device::{self, Core, DeviceContext, Normal},
+    prelude::*,
     str::CStr,
     sync::aref::AlwaysRefCounted,
     types::Opaque,
@@ -109,6 +110,31 @@ impl Device<Core<'_>> {
     pub(crate) fn read_le32(&self, offset: u32) -> u32 {
         // SAFETY: The device is bound, so its transport can be asked.
         unsafe { bindings::rust_fuse_virtio_cread_le32(self.as_raw(), offset) }
+    }
+
+    /// Which of the queues `[first, first + count)`, counted from 0, is for each CPU: the one whose interrupt it handles or,
+    /// where the transport does not say, neighbours together. The queues have been found.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn queues_of_cpus(&self, first: usize, count: usize) -> Result<KVec<usize>> {
+        let cpus = kernel::cpu::nr_cpu_ids() as usize;
+        let mut map = KVec::with_capacity(cpus, GFP_KERNEL)?;
+        for cpu in 0..cpus {
+            let mine = (0..count).find(|n| {
+                // SAFETY: The device is bound and has its queues.
+                unsafe {
+                    bindings::rust_fuse_virtio_vq_on_cpu(
+                        self.as_raw(),
+                        (first + n) as c_int,
+                        cpu as c_uint,
+                    ) > 0
+                }
+            });
+            map.push(mine.unwrap_or(cpu * count / cpus), GFP_KERNEL)?;
+        }
+        Ok(map)
     }
 
     fn status(&self) -> u8 {

@@ -2,7 +2,7 @@
 
 //! Requests through the queues of one device: queue 0 for FORGET and INTERRUPT, the others for everything else.
 //!
-//! A request goes to the queue of the CPU that sends it. When that queue is full it waits there, behind those that wait
+//! A request goes to the queue whose interrupt comes to the CPU that sends it. When that queue is full it waits there, behind those that wait
 //! already; completions put waiting requests into the ring. A completion runs in the interrupt and does no more than hand
 //! the request to its waiter.
 //!
@@ -22,7 +22,7 @@ use kernel::{
     device::Core,
     impl_has_work, new_work,
     prelude::*,
-    str::CString,
+    str::{CStr, CString},
     sync::{
         atomic::{Atomic, Relaxed},
         Arc, ArcBorrow, SetOnce,
@@ -58,6 +58,8 @@ pub(crate) struct Channel {
     registry: Arc<Registry>,
     name: CString,
     queues: SetOnce<Queues<Channel>>,
+    /// The request queue of each CPU, counted from 0.
+    cpus: SetOnce<KVec<usize>>,
     pool: Pin<KBox<Pool>>,
     #[pin]
     forgets: IrqLock<Forgets>,
@@ -104,6 +106,7 @@ impl Channel {
                 registry: registry.clone(),
                 name: CString::try_from(dev.name())?,
                 queues: SetOnce::new(),
+                cpus: SetOnce::new(),
                 pool,
                 forgets <- new_irqlock!(Forgets { list: ForgetList::default(), idle }, "virtiofs forgets"),
                 orphans <- new_irqlock!(None, "virtiofs orphans"),
@@ -137,8 +140,24 @@ impl Channel {
         }
         this.max_pages
             .store(MAX_PAGES.min(size - OVERHEAD), Relaxed);
+        this.cpus
+            .populate(dev.queues_of_cpus(1, queues.len().saturating_sub(1))?);
         this.queues.populate(queues);
         Ok(this)
+    }
+
+    /// The names of the queues, in the device's order.
+    pub(super) fn queue_names(&self) -> impl Iterator<Item = &CStr> {
+        self.queues
+            .as_ref()
+            .into_iter()
+            .flat_map(|queues| queues.iter().map(|queue| queue.name()))
+    }
+
+    /// Whether what is sent from a CPU goes to the queue `index`.
+    pub(super) fn serves(&self, index: usize, cpu: usize) -> bool {
+        let of_cpu = self.cpus.as_ref().and_then(|cpus| cpus.get(cpu));
+        index == 0 || of_cpu.is_some_and(|n| n + 1 == index)
     }
 
     /// Ends the channel: the device is reset, and every request that it had or that waits ends with `ENOTCONN`.
@@ -327,8 +346,8 @@ impl Handler for Channel {
 impl Transport for Channel {
     fn submit(&self, request: KBox<Request>) {
         let queue = self.queues.as_ref().and_then(|queues| {
-            let n = queues.len().checked_sub(1).filter(|n| *n > 0)?;
-            queues.get(1 + CpuId::current().as_u32() as usize % n)
+            let cpu = CpuId::current().as_u32() as usize;
+            queues.get(1 + self.cpus.as_ref().and_then(|cpus| cpus.get(cpu)).copied()?)
         });
         let Some(queue) = queue else {
             self.refuse(request, errno::enotconn());

@@ -4,11 +4,10 @@
 //!
 //! Source: virtio specification, section "File System Device".
 
-use super::{channel::Channel, registry::Shown, unplug, Registry};
+use super::{channel::Channel, registry::InSysfs, unplug, Registry};
 use crate::{
     dax::stats::Stats,
     dax_core::device::Window,
-    sysfs,
     vfs::Mounted,
     virtio::{device::Device, DeviceId, Driver},
     Fuse,
@@ -62,7 +61,7 @@ impl Instance {
 pub(crate) struct Bound {
     registry: Arc<Registry>,
     instance: Arc<Instance>,
-    _shown: sysfs::Added<Shown>,
+    _shown: InSysfs,
 }
 
 /// The driver.

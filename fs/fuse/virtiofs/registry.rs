@@ -37,7 +37,7 @@ pub(crate) struct Shown {
     dax: Arc<Stats>,
 }
 
-impl sysfs::Entry for Shown {
+impl sysfs::Folder for Shown {
     const FILES: &'static [sysfs::File<Self>] = &[
         sysfs::File::new(c"tag", |this, out| {
             out.bytes(&this.tag);
@@ -49,10 +49,52 @@ impl sysfs::Entry for Shown {
         }),
         sysfs::File::new(c"dax", |this, out| this.dax.show(out)),
     ];
+}
 
+impl sysfs::Entry for Shown {
     fn event(&self) -> (&'static CStr, &[u8]) {
         (c"TAG", &self.tag)
     }
+}
+
+/// The directory `mqs` of a device: one directory for each queue.
+pub(crate) struct Queues;
+
+impl sysfs::Folder for Queues {
+    const FILES: &'static [sysfs::File<Self>] = &[];
+}
+
+/// One queue in sysfs.
+pub(crate) struct OneQueue {
+    channel: Arc<Channel>,
+    index: usize,
+}
+
+impl sysfs::Folder for OneQueue {
+    const FILES: &'static [sysfs::File<Self>] = &[
+        sysfs::File::new(c"name", |this, out| {
+            if let Some(name) = this.channel.queue_names().nth(this.index) {
+                out.bytes(name.to_bytes());
+            }
+            writeln!(out)
+        }),
+        sysfs::File::new(c"cpu_list", |this, out| {
+            let cpus = 0..kernel::cpu::nr_cpu_ids() as usize;
+            let mut separator = "";
+            for cpu in cpus.filter(|cpu| this.channel.serves(this.index, *cpu)) {
+                write!(out, "{separator}{cpu}")?;
+                separator = ", ";
+            }
+            writeln!(out)
+        }),
+    ];
+}
+
+/// All of a device that is in sysfs, what lies within first.
+pub(crate) struct InSysfs {
+    _queues: KVec<sysfs::Added<OneQueue>>,
+    _mqs: sysfs::Added<Queues>,
+    _entry: sysfs::Added<Shown>,
 }
 
 impl Registry {
@@ -96,7 +138,7 @@ impl Registry {
     }
 
     /// Shows a device in sysfs for as long as the result lives.
-    pub(super) fn show(&self, device: &Device, instance: &Instance) -> Result<sysfs::Added<Shown>> {
+    pub(super) fn show(&self, device: &Device, instance: &Instance) -> Result<InSysfs> {
         let mut tag = KVec::new();
         tag.extend_from_slice(instance.tag(), GFP_KERNEL)?;
         let number = self.next.fetch_add(1, Relaxed);
@@ -106,7 +148,23 @@ impl Registry {
             channel: instance.channel().clone(),
             dax: instance.dax_stats().clone(),
         };
-        self.sysfs.as_ref().ok_or(ENODEV)?.add(&name, device, shown)
+        let set = self.sysfs.as_ref().ok_or(ENODEV)?;
+        let entry = set.add(&name, device, shown)?;
+        let mqs = entry.folder(c"mqs", Queues)?;
+        let mut queues = KVec::new();
+        for (index, _) in instance.channel().queue_names().enumerate() {
+            let channel = instance.channel().clone();
+            let number = CString::try_from_fmt(fmt!("{index}"))?;
+            queues.push(
+                mqs.folder(&number, OneQueue { channel, index })?,
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(InSysfs {
+            _queues: queues,
+            _mqs: mqs,
+            _entry: entry,
+        })
     }
 
     /// Takes a device off the list.

@@ -221,6 +221,12 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::rust_fuse_inode_set_times(self.as_raw(), mtime.0, m, ctime.0, c) };
     }
 
+    /// Has the flusher look at the inode's attributes, in a while.
+    pub(crate) fn mark_dirty(&self) {
+        // SAFETY: The inode is valid and in use.
+        unsafe { bindings::rust_fuse_mark_inode_dirty_sync(self.as_raw()) };
+    }
+
     /// Takes over everything but the type and the size.
     pub(crate) fn set_attributes(&self, a: &Attributes) {
         let inode = self.as_raw();

@@ -34,6 +34,7 @@ cache never|auto|always      how much the client may cache; best between mounts,
 enable none|FLAG,...         INIT flags to offer beyond the usual from the next mount on
 disable none|FLAG,...        INIT flags to hold back from the next mount on
 fopen none|FLAG,...          more flags for regular files that are opened from now on
+map-alignment LOG2           what INIT says of the alignment of mappings, from the next mount on
 background MAX CONGESTION    what INIT says of requests without anybody waiting, from the next mount on
 defaults                     all of this as on the command line
 help                         this
@@ -180,6 +181,10 @@ impl Control {
                             Ok::<_, String>(all | flag.ok_or(format!("no flag {name:?}"))?)
                         })?;
                 self.server.configure(|config| config.fopen = fopen);
+            }
+            ["map-alignment", log2] => {
+                let log2 = log2.parse::<u16>().map_err(|e| format!("{log2:?}: {e}"))?;
+                self.server.configure(|config| config.map_alignment = log2);
             }
             ["background", max, congestion] => {
                 let number = |s: &str| s.parse::<u16>().map_err(|e| format!("{s:?}: {e}"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A queue that is full: more requests than it holds, by processes that are killed. Those that the device has not seen yet
- * are taken back, and nobody does them.
+ * are taken back, and nobody does them. Also what INIT is refused for, and what sysfs says of queues.
  */
 #include "kselftest_harness.h"
 #include "vfs.h"
@@ -51,6 +51,79 @@ TEST(killed_in_the_queue)
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_EQ(RING + 1, counter(&fs, "LOOKUP"));
 	EXPECT_EQ(0, fs_umount(&fs));
+}
+
+/* A server that maps at larger multiples than a range of the window cannot be used with DAX; without it can. */
+TEST(map_alignment)
+{
+	struct fs fs = { .tag = "dax" };
+	int e;
+
+	if (!server_is_daxfsd() || !has_tag("dax"))
+		SKIP(return, "no share with a window");
+	ASSERT_EQ(0, device(&fs, NULL, 0, "map-alignment 22"));
+	e = fs_mount(&fs, "dax", "dax=always");
+	EXPECT_NE(0, e);
+	if (!module_is_c())
+		EXPECT_EQ(-EPROTO, e);
+	if (!e)
+		fs_umount(&fs);
+	ASSERT_EQ(0, device(&fs, NULL, 0, "map-alignment 21"));
+	EXPECT_EQ(0, fs_mount(&fs, "dax", "dax=always"));
+	EXPECT_EQ(0, fs_umount(&fs));
+	device(&fs, NULL, 0, "defaults");
+}
+
+/* The first line of a file, empty where there is none. */
+static const char *line_of(const char *format, ...)
+{
+	static char line[256];
+	char path[256];
+	va_list args;
+	FILE *f;
+
+	va_start(args, format);
+	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+	line[0] = 0;
+	f = fopen(path, "r");
+	if (f) {
+		if (fgets(line, sizeof(line), f))
+			line[strcspn(line, "\n")] = 0;
+		fclose(f);
+	}
+	return line;
+}
+
+/* Every device shows its queues, and each CPU has one of them for requests. */
+TEST(queues_in_sysfs)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF), cpu;
+	int device, queue, served, devices = 0;
+	char wanted[32];
+
+	for (device = 0; device < 64; device++) {
+		if (!*line_of("/sys/fs/virtiofs/%d/tag", device))
+			continue;
+		devices++;
+		EXPECT_STREQ("hiprio", line_of("/sys/fs/virtiofs/%d/mqs/0/name", device));
+		for (cpu = 0; cpu < cpus; cpu++) {
+			served = 0;
+			for (queue = 1; *line_of("/sys/fs/virtiofs/%d/mqs/%d/name", device, queue); queue++) {
+				const char *list;
+
+				snprintf(wanted, sizeof(wanted), "requests.%d", queue - 1);
+				EXPECT_STREQ(wanted, line_of("/sys/fs/virtiofs/%d/mqs/%d/name", device, queue));
+				list = line_of("/sys/fs/virtiofs/%d/mqs/%d/cpu_list", device, queue);
+				snprintf(wanted, sizeof(wanted), "%ld", cpu);
+				for (char *save, *word = strtok_r((char *)list, ", ", &save); word;
+				     word = strtok_r(NULL, ", ", &save))
+					served += !strcmp(word, wanted);
+			}
+			EXPECT_EQ(1, served);
+		}
+	}
+	EXPECT_LT(0, devices);
 }
 
 TEST_HARNESS_MAIN
