@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the server of server.h does with each request. Included by it. */
+#ifndef SERVE_H
+#define SERVE_H
+
+/* The file of the server that "file" is, else -1. */
+static int data_fd = -1;
+
+static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
+{
+	struct stat st;
+
+	memset(a, 0, sizeof(*a));
+	a->ino = node;
+	a->mode = S_IFREG | 0644;
+	if (node == FUSE_ROOT_ID || (node >= NODE_DIRS && node < NODE_LINKS))
+		a->mode = S_IFDIR | 0755;
+	else if (node >= NODE_LINKS)
+		a->mode = S_IFLNK | 0777;
+	a->nlink = 1;
+	a->size = node == NODE_FILE ? s->size : 0;
+	a->blksize = 4096;
+	if (node == NODE_FILE)
+		a->mtime = 1000;
+	if (node == NODE_FILE && data_fd >= 0 && !fstat(data_fd, &st)) {
+		a->mode = st.st_mode;
+		a->size = st.st_size;
+		a->blocks = st.st_blocks;
+		a->atime = st.st_atim.tv_sec;
+		a->atimensec = st.st_atim.tv_nsec;
+		a->mtime = st.st_mtim.tv_sec;
+		a->mtimensec = st.st_mtim.tv_nsec;
+		a->ctime = st.st_ctim.tv_sec;
+		a->ctimensec = st.st_ctim.tv_nsec;
+	}
+}
+
+static ssize_t answer(int fd, const struct fuse_in_header *in, int error, const void *body, size_t len)
+{
+	static __thread char out[MESSAGE];
+	struct fuse_out_header *h = (void *)out;
+
+	if (error)
+		len = 0;
+	h->len = sizeof(*h) + len;
+	h->error = error;
+	h->unique = in->unique;
+	if (len)
+		memcpy(out + sizeof(*h), body, len);
+	return write(fd, out, h->len);
+}
+
+static void answer_bent(int fd, struct shared *s, const struct fuse_in_header *in, const void *body, size_t len)
+{
+	static char out[MESSAGE];
+	struct fuse_out_header *h = (void *)out;
+	size_t n = sizeof(*h) + len;
+
+	memcpy(out + sizeof(*h), body, len);
+	*h = (struct fuse_out_header){ .len = n, .unique = in->unique };
+	switch (s->bend) {
+	case UNKNOWN_ID:
+		h->unique += 1000000;
+		break;
+	case POSITIVE_ERROR:
+		h->error = 5;
+		break;
+	case TOO_LONG:
+		h->len = n = n + 8;
+		break;
+	case TOO_SHORT:
+		h->len = n = sizeof(*h) + 8;
+		break;
+	case WRONG_LENGTH:
+		h->len = n + 1;
+		break;
+	}
+	s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
+	/* What was refused without an effect is answered properly. */
+	if (s->bend == TWICE) {
+		s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
+	} else if (s->bend == UNKNOWN_ID || s->bend == POSITIVE_ERROR || s->bend == WRONG_LENGTH) {
+		answer(fd, in, 0, body, len);
+	}
+}
+
+/* Keeps the arguments, before the request is answered. */
+static void note(struct shared *s, uint32_t opcode, const void *arg)
+{
+	switch (opcode) {
+	case FUSE_OPEN:
+		s->last_open = *(const struct fuse_open_in *)arg;
+		break;
+	case FUSE_READ:
+		s->last_read = *(const struct fuse_read_in *)arg;
+		if (s->last_read.size > s->largest_read)
+			s->largest_read = s->last_read.size;
+		break;
+	case FUSE_WRITE:
+		s->last_write = *(const struct fuse_write_in *)arg;
+		if (s->last_write.size > s->largest_write)
+			s->largest_write = s->last_write.size;
+		break;
+	case FUSE_SETATTR:
+		s->last_setattr = *(const struct fuse_setattr_in *)arg;
+		break;
+	case FUSE_FLUSH:
+		s->last_flush = *(const struct fuse_flush_in *)arg;
+		break;
+	case FUSE_FSYNC:
+		s->last_fsync = *(const struct fuse_fsync_in *)arg;
+		break;
+	case FUSE_RELEASE:
+		s->last_release = *(const struct fuse_release_in *)arg;
+		break;
+	}
+}
+
+static void serve(int fd, struct shared *s)
+{
+	static __thread char in[MESSAGE];
+	static __thread char data[BUF];
+
+	for (;;) {
+		struct fuse_in_header *h = (void *)in;
+		char *arg = in + sizeof(*h);
+		ssize_t n = read(fd, in, sizeof(in));
+		const void *body = NULL;
+		size_t len = 0;
+		int error = 0;
+		union {
+			struct fuse_init_out init;
+			struct fuse_attr_out attr;
+			struct fuse_entry_out entry;
+			struct fuse_open_out open;
+			struct {
+				struct fuse_entry_out entry;
+				struct fuse_open_out open;
+			} create;
+			struct fuse_write_out write;
+			struct fuse_statfs_out statfs;
+			struct fuse_poll_out poll;
+		} o;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)sizeof(*h))
+			_exit(0);
+		memset(&o, 0, sizeof(o));
+		note(s, h->opcode, arg);
+		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
+		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN)
+			s->last_uid = h->uid;
+		if (h->opcode == FUSE_FORGET) {
+			s->forgotten += ((struct fuse_forget_in *)arg)->nlookup;
+			continue;
+		}
+		if (h->opcode == FUSE_BATCH_FORGET) {
+			struct fuse_batch_forget_in *b = (void *)arg;
+			struct fuse_forget_one *one = (void *)(b + 1);
+
+			for (unsigned int i = 0; i < b->count; i++)
+				s->forgotten += one[i].nlookup;
+			continue;
+		}
+		if (h->opcode == FUSE_INTERRUPT) {
+			struct fuse_in_header about = { .unique = ((struct fuse_interrupt_in *)arg)->unique };
+
+			s->interrupted = about.unique;
+			if (s->interrupt_says)
+				answer(fd, h, -s->interrupt_says, NULL, 0);
+			else if (s->interrupt_ends)
+				answer(fd, &about, -EINTR, NULL, 0);
+			continue;
+		}
+		if (h->opcode == FUSE_NOTIFY_REPLY) {
+			s->retrieve = *(struct fuse_notify_retrieve_in *)arg;
+			memcpy(s->retrieved, arg + sizeof(s->retrieve), s->retrieve.size % (sizeof(s->retrieved) + 1));
+			s->retrieve_unique = h->unique;
+			continue;
+		}
+		if (h->opcode == s->hang) {
+			s->hung = h->unique;
+			continue;
+		}
+		if (h->opcode == s->hold) {
+			__atomic_add_fetch(&s->held, 1, __ATOMIC_SEQ_CST);
+			while (h->opcode == s->hold)
+				usleep(1000);
+			__atomic_sub_fetch(&s->held, 1, __ATOMIC_SEQ_CST);
+		}
+		if (h->opcode == s->fail) {
+			answer(fd, h, -s->error, NULL, 0);
+			continue;
+		}
+		switch (h->opcode) {
+		case FUSE_INIT: {
+			struct fuse_init_in *i = (void *)arg;
+
+			o.init.major = FUSE_KERNEL_VERSION;
+			o.init.minor = s->minor;
+			o.init.max_readahead = i->max_readahead;
+			o.init.max_write = s->max_write;
+			o.init.max_pages = BUF / 4096;
+			o.init.max_background = s->max_background;
+			o.init.congestion_threshold = s->congestion;
+			o.init.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT | (uint32_t)s->init_flags;
+			o.init.flags2 = s->init_flags >> 32;
+			o.init.request_timeout = s->timeout;
+			o.init.max_stack_depth = s->max_stack_depth;
+			len = s->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(o.init);
+			break;
+		}
+		case FUSE_LOOKUP:
+			if (!strcmp(arg, "file"))
+				o.entry.nodeid = NODE_FILE;
+			else if (arg[0] == 'n')
+				o.entry.nodeid = NODE_NAMES + atoi(arg + 1);
+			else if (arg[0] == 'd')
+				o.entry.nodeid = NODE_DIRS + atoi(arg + 1);
+			else if (arg[0] == 'l')
+				o.entry.nodeid = NODE_LINKS + atoi(arg + 1);
+			else
+				error = -ENOENT;
+			o.entry.entry_valid = o.entry.attr_valid = s->ttl;
+			fill_attr(s, o.entry.nodeid, &o.entry.attr);
+			len = sizeof(o.entry);
+			break;
+		case FUSE_GETATTR:
+		case FUSE_SETATTR:
+			if (h->opcode == FUSE_SETATTR) {
+				struct fuse_setattr_in *a = (void *)arg;
+
+				if (a->valid & FATTR_SIZE)
+					s->size = a->size;
+				if (data_fd >= 0 && h->nodeid == NODE_FILE &&
+				    (((a->valid & FATTR_SIZE) && ftruncate(data_fd, a->size)) ||
+				     ((a->valid & FATTR_MODE) && fchmod(data_fd, a->mode & 07777))))
+					error = -errno;
+			}
+			o.attr.attr_valid = s->ttl;
+			fill_attr(s, h->nodeid, &o.attr.attr);
+			len = sizeof(o.attr);
+			break;
+		case FUSE_OPEN:
+		case FUSE_OPENDIR:
+			if (h->opcode == FUSE_OPEN && s->last_open.flags & O_TRUNC && h->nodeid == NODE_FILE)
+				s->size = 0;
+			o.open.fh = h->nodeid;
+			o.open.open_flags = h->opcode == FUSE_OPEN ? s->open_flags : 0;
+			o.open.backing_id = s->backing_id;
+			len = sizeof(o.open);
+			break;
+		case FUSE_CREATE:
+			o.create.entry.nodeid = NODE_NAMES + atoi(arg + sizeof(struct fuse_create_in) + 1);
+			fill_attr(s, o.create.entry.nodeid, &o.create.entry.attr);
+			o.create.open = (struct fuse_open_out){ 1, s->open_flags, s->backing_id };
+			len = sizeof(o.create);
+			break;
+		case FUSE_READ: {
+			struct fuse_read_in *r = (void *)arg;
+
+			body = data;
+			if (data_fd >= 0) {
+				n = pread(data_fd, data, r->size, r->offset);
+				error = n < 0 ? -errno : 0;
+				len = n < 0 ? 0 : n;
+				break;
+			}
+			len = r->offset >= s->size ? 0 : r->size;
+			if (r->offset + len > s->size)
+				len = s->size - r->offset;
+			memcpy(data, s->data + r->offset, len);
+			break;
+		}
+		case FUSE_WRITE: {
+			struct fuse_write_in *w = (void *)arg;
+
+			if (data_fd >= 0) {
+				n = pwrite(data_fd, w + 1, w->size, w->offset);
+				error = n < 0 ? -errno : 0;
+				o.write.size = n;
+				len = sizeof(o.write);
+				break;
+			}
+			if (w->offset + w->size > BUF) {
+				error = -ENOSPC;
+				break;
+			}
+			memcpy(s->data + w->offset, w + 1, w->size);
+			if (w->offset + w->size > s->size)
+				s->size = w->offset + w->size;
+			o.write.size = w->size;
+			len = sizeof(o.write);
+			break;
+		}
+		case FUSE_READDIR: {
+			struct fuse_read_in *r = (void *)arg;
+			struct fuse_dirent *d = (void *)data;
+
+			if (r->offset == 0) {
+				memset(d, 0, 32);
+				*d = (struct fuse_dirent){ .ino = NODE_FILE, .off = 1, .namelen = 4, .type = DT_REG };
+				memcpy(d->name, "file", 4);
+				len = FUSE_DIRENT_SIZE(d);
+			}
+			body = data;
+			break;
+		}
+		case FUSE_STATFS:
+			o.statfs.st.blocks = 1234;
+			o.statfs.st.bsize = o.statfs.st.frsize = 4096;
+			o.statfs.st.namelen = 255;
+			len = sizeof(o.statfs);
+			break;
+		case FUSE_READLINK:
+			body = s->link;
+			len = strlen(s->link);
+			break;
+		case FUSE_POLL:
+			s->poll = *(struct fuse_poll_in *)arg;
+			o.poll.revents = s->revents;
+			len = sizeof(o.poll);
+			if (!s->polls)
+				error = -ENOSYS;
+			break;
+		case FUSE_RELEASE:
+		case FUSE_RELEASEDIR:
+		case FUSE_FLUSH:
+		case FUSE_FSYNC:
+		case FUSE_ACCESS:
+		case FUSE_SETLK:
+		case FUSE_SETLKW:
+			break;
+		default:
+			error = -ENOSYS;
+		}
+		if (!body)
+			body = &o;
+		if (!error && h->opcode == s->bend_op)
+			answer_bent(fd, s, h, body, len);
+		else
+			answer(fd, h, error, body, len);
+	}
+}
+
+#endif
