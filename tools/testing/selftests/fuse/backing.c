@@ -129,11 +129,12 @@ TEST_F(backing, stacking)
 	int fd, over;
 
 	ASSERT_EQ(0, stacked_start(v, FUSE_PASSTHROUGH, ""));
-	fd = open_as(v, 0, 0, O_RDWR);
-	EXPECT_EQ(-ELOOP, backing_open(v, fd));
 	server_init(&deep);
 	deep.s->max_stack_depth = 2;
 	ASSERT_EQ(0, stacked_start(&deep, FUSE_PASSTHROUGH, ""));
+	/* Opened now, so that no server has inherited it. */
+	fd = open_as(v, 0, 0, O_RDWR);
+	EXPECT_EQ(-ELOOP, backing_open(v, fd));
 	EXPECT_EQ(1, backing_open(&deep, fd));
 	close(fd);
 	/* That keeps the file open, for the page cache. */
