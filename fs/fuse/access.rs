@@ -12,7 +12,7 @@ use crate::{
     conn::tolerate_missing,
     inode::Inode,
     ops::attr::Access as AccessOp,
-    proto::{dir::AccessIn, flags::InitFlags, ids::NodeId},
+    proto::{dir::AccessIn, ids::NodeId},
     super_block::Mount,
     vfs::{
         cred::{self, Kgid, Kuid},
@@ -51,22 +51,13 @@ pub(crate) fn allowed(sb: &SuperBlock<Fuse>) -> bool {
     })
 }
 
-/// Whether the kernel looks at modes.
-pub(crate) fn by_mode(mount: &Mount) -> bool {
-    // Access control lists are looked at here, and their modes with them.
-    mount.has(InitFlags::POSIX_ACL)
-        || mount
-            .access()
-            .is_none_or(|access| access.default_permissions)
-}
-
 /// Whether the current task may use `inode`.
 pub(crate) fn permission(inode: &Inode, mask: Mask) -> Result<Verdict> {
     let mount = inode.sb().data();
     if !allowed(inode.sb()) {
         return Err(EACCES);
     }
-    if by_mode(mount) {
+    if mount.goes_by_mode() {
         return Ok(Verdict::ByMode);
     }
     if mask.asks() {

@@ -138,7 +138,8 @@ pub(crate) fn take(
         }
     }
     // What DAX makes of an inode is settled when it comes into memory: let it leave soon.
-    if conn.dax().is_some() && hint.is_some_and(|hint| wants_dax(conn, hint) != inode.is_dax()) {
+    let mount = inode.sb().data();
+    if conn.dax().is_some() && hint.is_some_and(|hint| wants_dax(mount, hint) != inode.is_dax()) {
         inode.mark_dontcache();
     }
 }
@@ -406,7 +407,7 @@ impl crate::vfs::inode::Operations for Fuse {
     fn allowed(inode: &Inode) -> (bool, bool) {
         (
             access::allowed(inode.sb()),
-            access::by_mode(inode.sb().data()),
+            inode.sb().data().goes_by_mode(),
         )
     }
 

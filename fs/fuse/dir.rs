@@ -23,10 +23,9 @@ use crate::{
     },
     readdir,
     vfs::{
-        dentry::{Cached, Confirm},
-        dir::{Emitter, Found, Node, Rename},
+        dentry::{Belief, Cached, Confirm},
+        dir::{Emitter, Found, NewName, Node, Rename},
         file::{File, Opening},
-        time::Moment,
     },
     Fuse,
 };
@@ -35,15 +34,15 @@ use kernel::prelude::*;
 /// Longest name that is looked up; the protocol's own limit of old.
 pub(crate) const NAME_MAX: usize = 1024;
 
-/// Sends an operation that answers with an entry; returns it, and until when the answer is believed.
-fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Moment)> {
+/// Sends an operation that answers with an entry; returns it, and how far the answer is believed.
+fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Belief)> {
     let conn = dir.sb().data();
     let node = ForgetNode::new()?;
-    let version = conn.attr_version();
+    let asked = conn.asked();
     let mut out = conn.call(dir.sb(), op)?;
-    inode::doubt(dir, &mut out, version);
-    let valid_until = Moment::after(out.entry_valid, out.entry_valid_nsec);
-    Ok((Entry::new(conn, out, node, version)?, valid_until))
+    inode::doubt(dir, &mut out, asked.version);
+    let belief = inode::belief(&out, asked);
+    Ok((Entry::new(conn, out, node, asked)?, belief))
 }
 
 /// As [`ask`], for operations that leave no name that does not exist.
@@ -62,7 +61,8 @@ pub(crate) fn revalidate(
     if inode.is_some_and(Inode::is_bad) {
         return Ok(false);
     }
-    if !confirm.anew && !dentry.valid_until().passed() {
+    // What is of an earlier epoch is asked for as if its time were over.
+    if !confirm.anew && dentry.belief().holds(dir.sb().data().epoch()) {
         return match inode {
             Some(inode) => readdir::confirmed(dir, inode, confirm.may_block).map(|()| true),
             None => Ok(true),
@@ -81,9 +81,9 @@ pub(crate) fn revalidate(
     };
     match entry(dir, &op) {
         Ok(Some(found)) if found.is(inode) => {
-            let until = found.valid_until();
+            let belief = found.belief();
             found.refresh(inode);
-            dentry.set_valid_until(until);
+            dentry.believe(belief);
             Ok(true)
         }
         Ok(_) => Ok(false),
@@ -101,25 +101,25 @@ impl crate::vfs::dir::Operations for Fuse {
             parent: NodeId::new(dir.key()),
             name,
         };
-        let (found, valid_until) = match ask(dir, &op) {
+        let (found, belief) = match ask(dir, &op) {
             Ok(answer) => answer,
-            Err(e) if e == ENOENT => (None, Moment::PAST),
+            Err(e) if e == ENOENT => (None, Belief::NONE),
             Err(e) => return Err(e),
         };
         let inode = found.map(|found| found.into_inode(dir.sb())).transpose()?;
         if inode.is_some() {
             readdir::looked_up(dir);
         }
-        Ok(Found { inode, valid_until })
+        Ok(Found { inode, belief })
     }
 
-    fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Self>> {
+    fn create(dir: &Inode, name: &NewName<'_, Self>, node: Node<'_>) -> Result<Found<Self>> {
         names::create(dir, name, node)
     }
 
     fn create_open(
         dir: &Inode,
-        name: &[u8],
+        name: &NewName<'_, Self>,
         flags: u32,
         mode: u32,
     ) -> Result<Option<(Found<Self>, KBox<FileData>)>> {
@@ -128,7 +128,7 @@ impl crate::vfs::dir::Operations for Fuse {
 
     fn tmpfile(
         dir: &Inode,
-        name: &[u8],
+        name: &NewName<'_, Self>,
         flags: u32,
         mode: u32,
     ) -> Result<(Found<Self>, KBox<FileData>)> {

@@ -24,7 +24,7 @@ fn look_up(sb: &SuperBlock<Fuse>, nodeid: NodeId, name: &[u8]) -> Result<InodeRe
         return Err(errno::estale());
     }
     let node = ForgetNode::new()?;
-    let version = conn.attr_version();
+    let asked = conn.asked();
     let op = Lookup {
         parent: nodeid,
         name,
@@ -37,7 +37,7 @@ fn look_up(sb: &SuperBlock<Fuse>, nodeid: NodeId, name: &[u8]) -> Result<InodeRe
         // It is counted by nobody.
         return sb.find_inode(NodeId::ROOT.get()).ok_or(errno::estale());
     }
-    Entry::new(conn, out, node, version)?
+    Entry::new(conn, out, node, asked)?
         .ok_or(errno::estale())?
         .into_inode(sb)
 }

@@ -7,8 +7,8 @@
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     chan::{ForgetNode, Lookup},
-    conn::{Conn, DaxMode, Flag},
-    dax,
+    conn::{Asked, Conn, DaxMode, Flag},
+    dax, errno,
     local::{self, Local},
     modes::Modes,
     passthrough::Watch,
@@ -18,15 +18,21 @@ use crate::{
         ids::NodeId,
     },
     readdir,
+    super_block::Mount,
     vfs::{
-        inode::{fields, Got},
+        dentry::Belief,
+        inode::{fields, Got, New},
         time::Moment,
         SuperBlock,
     },
     writeback::WriteBack,
     Fuse,
 };
-use kernel::{new_spinlock, prelude::*, sync::SpinLock};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{Arc, SpinLock},
+};
 
 /// An inode of a FUSE mount.
 pub(crate) type Inode = crate::vfs::Inode<Fuse>;
@@ -65,6 +71,8 @@ pub(crate) struct State {
     nlookup: u64,
     /// The memory for giving them back.
     forget: Option<KBox<ForgetNode>>,
+    /// Where another file system begins: a reference that this inode and the root of that one share.
+    submount: Option<Arc<Lookup>>,
     generation: u64,
     /// Until when the attributes are believed.
     pub(crate) valid_until: Moment,
@@ -124,6 +132,7 @@ impl InodeData {
             state <- new_spinlock!(State {
                 nlookup: 0,
                 forget: None,
+                submount: None,
                 generation: 0,
                 valid_until: Moment::PAST,
                 stale: fields::BTIME,
@@ -153,7 +162,7 @@ impl InodeData {
 pub(crate) struct Entry {
     lookup: Lookup,
     out: EntryOut,
-    attr_version: u64,
+    asked: Asked,
 }
 
 impl Entry {
@@ -166,7 +175,7 @@ impl Entry {
         conn: &Conn,
         out: EntryOut,
         node: KBox<ForgetNode>,
-        attr_version: u64,
+        asked: Asked,
     ) -> Result<Option<Self>> {
         if out.nodeid == NodeId::NONE {
             return Ok(None);
@@ -181,16 +190,12 @@ impl Entry {
             }
             return Err(EIO);
         }
-        Ok(Some(Self {
-            lookup,
-            out,
-            attr_version,
-        }))
+        Ok(Some(Self { lookup, out, asked }))
     }
 
-    /// Until when the name is believed.
-    pub(crate) fn valid_until(&self) -> Moment {
-        Moment::after(self.out.entry_valid, self.out.entry_valid_nsec)
+    /// How far the name is believed.
+    pub(crate) fn belief(&self) -> Belief {
+        belief(&self.out, self.asked)
     }
 
     /// Whether it is an inode of the type `typ`, one of the bits of a mode.
@@ -202,22 +207,26 @@ impl Entry {
     pub(crate) fn is(&self, inode: &Inode) -> bool {
         inode.key() == self.out.nodeid.get()
             && inode.mode() & S_IFMT == self.out.attr.mode & S_IFMT
+            && inode.is_automount() == self.is_submount(inode.sb().data())
             && inode.data().state.lock().generation == self.out.generation.get()
+    }
+
+    /// Whether another file system of the server begins there.
+    fn is_submount(&self, conn: &Conn) -> bool {
+        conn.has(InitFlags::SUBMOUNTS)
+            && self.out.attr.flags.contains(AttrFlags::SUBMOUNT)
+            && self.is_type(S_IFDIR)
     }
 
     /// Counts the reference for an inode that it names, and takes over the attributes.
     pub(crate) fn refresh(self, inode: &Inode) {
-        let Self {
-            lookup,
-            out,
-            attr_version,
-        } = self;
+        let Self { lookup, out, asked } = self;
         count(inode, lookup);
         attr::take(
             inode,
             &out.attr,
             (out.attr_valid, out.attr_valid_nsec),
-            attr_version,
+            asked.version,
             Some(out.attr.flags),
         );
     }
@@ -228,6 +237,9 @@ impl Entry {
     ///
     /// `ENOMEM`.
     pub(crate) fn into_inode(self, sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
+        if self.is_submount(sb.data()) {
+            return self.into_submount(sb);
+        }
         loop {
             match sb.get_inode(self.out.nodeid.get())? {
                 Got::Existing(inode) => {
@@ -240,20 +252,39 @@ impl Entry {
                     return Ok(inode);
                 }
                 Got::New(new) => {
-                    start(sb.data(), &new, &self.out.attr);
-                    {
-                        let mut state = new.data().state.lock();
-                        state.generation = self.out.generation.get();
-                        state.believe(self.out.attr_valid, self.out.attr_valid_nsec);
-                        state.attr_version = sb.data().next_attr_version();
-                        state.block_bits = attr::block_bits(&self.out.attr);
-                    }
+                    self.start(&new);
                     count(&new, self.lookup);
                     return Ok(new.done());
                 }
             }
         }
     }
+
+    /// A directory in which another file system begins. Its node id is that of the other one's root, and may be that of a
+    /// directory here as well: it stays out of the hash, and each name has one of its own.
+    fn into_submount(self, sb: &SuperBlock<Fuse>) -> Result<InodeRef> {
+        let new = sb.new_inode(self.out.nodeid.get())?;
+        self.start(&new);
+        new.set_automount();
+        new.data().state.lock().submount = Some(Arc::new(self.lookup, GFP_KERNEL)?);
+        Ok(new.done())
+    }
+
+    /// Makes a new inode what the answer says.
+    fn start(&self, new: &New<Fuse>) {
+        start(new, &self.out.attr);
+        let mut state = new.data().state.lock();
+        state.generation = self.out.generation.get();
+        state.believe(self.out.attr_valid, self.out.attr_valid_nsec);
+        state.attr_version = new.sb().data().next_attr_version();
+        state.block_bits = attr::block_bits(&self.out.attr);
+    }
+}
+
+/// How far the name is believed that an answer is about, whether it exists or not.
+pub(crate) fn belief(out: &EntryOut, asked: Asked) -> Belief {
+    let until = Moment::after(out.entry_valid, out.entry_valid_nsec);
+    Belief::new(until, asked.epoch)
 }
 
 /// The server said that a name in `dir` changed: what was asked for before is not to be believed.
@@ -285,7 +316,9 @@ fn count(inode: &Inode, lookup: Lookup) {
 }
 
 /// Gives a new inode its kind and its operations.
-fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
+fn start(new: &New<Fuse>, attr: &Attr) {
+    let mount = new.sb().data();
+    let conn: &Conn = mount;
     let a = attr::to_vfs(attr);
     new.init(&a);
     new.set_plain();
@@ -296,7 +329,7 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
         S_IFREG => {
             let limits = conn.negotiated();
             new.set_mapping(
-                wants_dax(conn, attr.flags),
+                wants_dax(mount, attr.flags),
                 limits.max_read.min(limits.max_write),
             );
             new.set_file();
@@ -311,8 +344,10 @@ fn start(conn: &Conn, new: &crate::vfs::inode::New<Fuse>, attr: &Attr) {
 }
 
 /// Whether a regular file with these flags is reached by DAX.
-pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
-    conn.dax().is_some()
+pub(crate) fn wants_dax(conn: &Mount, flags: AttrFlags) -> bool {
+    // A range of the window knows its file by the node id alone, which two super blocks may both have.
+    conn.is_whole()
+        && conn.dax().is_some()
         && match conn.dax_mode() {
             DaxMode::Always => true,
             DaxMode::Never => false,
@@ -322,16 +357,34 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
         }
 }
 
-/// The root inode of a new mount. What it is like is asked when somebody wants to know.
-pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32) -> Result<InodeRef> {
-    match sb.get_inode(NodeId::ROOT.get())? {
+/// The root inode of a new mount, or of one that begins at a directory of another. What it is like is asked when somebody
+/// wants to know.
+///
+/// # Errors
+///
+/// `ESTALE` when nothing begins there any more.
+pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32, at: Option<&Inode>) -> Result<InodeRef> {
+    let (nodeid, held, generation) = match at {
+        None => (NodeId::ROOT.get(), None, 0),
+        Some(at) => {
+            let state = at.data().state.lock();
+            let held = state.submount.clone().ok_or_else(errno::estale)?;
+            (at.key(), Some(held), state.generation)
+        }
+    };
+    match sb.get_inode(nodeid)? {
         Got::New(new) => {
             let attr = Attr {
                 mode,
                 nlink: 2,
                 ..Default::default()
             };
-            start(sb.data(), &new, &attr);
+            start(&new, &attr);
+            {
+                let mut state = new.data().state.lock();
+                state.submount = held;
+                state.generation = generation;
+            }
             Ok(new.done())
         }
         Got::Existing(_) => Err(EIO),
@@ -343,13 +396,15 @@ pub(crate) fn generation(inode: &Inode) -> u64 {
     inode.data().state.lock().generation
 }
 
-/// Sends FORGET for what the server counts. The inode leaves memory.
-pub(crate) fn forget(inode: &Inode) {
-    let (node, nlookup) = {
+/// The inode leaves memory: gives back what the server counts, with `tell` by a FORGET.
+pub(crate) fn forget(inode: &Inode, tell: bool) {
+    let (node, nlookup, submount) = {
         let mut state = inode.data().state.lock();
-        (state.forget.take(), core::mem::take(&mut state.nlookup))
+        let nlookup = core::mem::take(&mut state.nlookup);
+        (state.forget.take(), nlookup, state.submount.take())
     };
-    if let Some(mut node) = node {
+    drop(submount);
+    if let Some(mut node) = node.filter(|_| tell) {
         if nlookup > 0 {
             node.one.nodeid = NodeId::new(inode.key());
             node.one.nlookup = nlookup;

@@ -7,7 +7,7 @@
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     chan::{self, Flow, ForgetNode, Operation, Payload},
-    conn::{Conn, Flag},
+    conn::{Asked, Conn, Flag},
     dir::entry,
     errno,
     extensions::{masked, Extensions},
@@ -16,11 +16,12 @@ use crate::{
     ops::{
         file::Release,
         names::{
-            self, Create, EntryAndOpen, Extended, Link, Mkdir, Mknod, Readlink, Remove, Rename2,
-            RenameNames, Symlink, Tmpfile,
+            self, Create, EntryAndOpen, Link, Mkdir, Mknod, Readlink, Remove, Rename2, RenameNames,
+            Symlink, Tmpfile,
         },
     },
     proto::{
+        attr::EntryOut,
         dir::{MkdirIn, MknodIn},
         file::CreateIn,
         flags::{InitFlags, OpenInFlags},
@@ -29,10 +30,10 @@ use crate::{
     readdir,
     vfs::{
         cred::Caller,
-        dir::{Found, Node, Rename},
+        dentry::Belief,
+        dir::{Found, NewName, Node, Rename},
         inode::fields,
-        page::{zeroed_bytes, Pages},
-        time::Moment,
+        page::zeroed_bytes,
     },
     Fuse,
 };
@@ -52,22 +53,49 @@ fn found(dir: &Inode, typ: u32, made: Result<Option<Entry>>) -> Result<Found<Fus
     changed(dir);
     let made = made?.filter(|made| made.is_type(typ)).ok_or(EIO)?;
     Ok(Found {
-        valid_until: made.valid_until(),
+        belief: made.belief(),
         inode: Some(made.into_inode(dir.sb())?),
     })
 }
 
+/// Takes over the answer of an operation that made an inode.
+struct Made {
+    node: KBox<ForgetNode>,
+    asked: Asked,
+}
+
+impl Made {
+    /// Before the operation is sent.
+    fn new(dir: &Inode) -> Result<Self> {
+        Ok(Self {
+            node: ForgetNode::new()?,
+            asked: dir.sb().data().asked(),
+        })
+    }
+
+    /// The answer must name an inode of the type `typ`.
+    fn found(self, dir: &Inode, typ: u32, out: Result<EntryOut>) -> Result<Found<Fuse>> {
+        let made = out.and_then(|mut out| {
+            inode::doubt(dir, &mut out, self.asked.version);
+            Entry::new(dir.sb().data(), out, self.node, self.asked)
+        });
+        found(dir, typ, made)
+    }
+}
+
 /// Makes a name for a new inode.
-pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<Fuse>> {
+pub(crate) fn create(dir: &Inode, name: &NewName<'_, Fuse>, node: Node<'_>) -> Result<Found<Fuse>> {
     let parent = NodeId::new(dir.key());
     let umask = Caller::umask();
-    let (conn, extensions): (&Conn, _) = (dir.sb().data(), Extensions::new(dir));
+    let conn: &Conn = dir.sb().data();
     let typ = match node {
         Node::Plain { mode, .. } => mode & S_IFMT,
         Node::Directory { .. } => S_IFDIR,
         Node::Symlink { .. } => S_IFLNK,
     };
-    let made = match node {
+    let (extensions, made) = (Extensions::new(dir, name, typ)?, Made::new(dir)?);
+    let name = name.bytes();
+    let out = match node {
         Node::Plain { mode, rdev } => {
             let arg = MknodIn {
                 mode: masked(conn, mode),
@@ -75,50 +103,23 @@ pub(crate) fn create(dir: &Inode, name: &[u8], node: Node<'_>) -> Result<Found<F
                 umask,
                 padding: 0,
             };
-            entry(dir, &extensions.with(Mknod { parent, name, arg }))
+            extensions.send(dir, Mknod { parent, name, arg }, None)
         }
         Node::Directory { mode } => {
             let arg = MkdirIn {
                 mode: masked(conn, mode),
                 umask,
             };
-            entry(dir, &extensions.with(Mkdir { parent, name, arg }))
+            extensions.send(dir, Mkdir { parent, name, arg }, None)
         }
-        Node::Symlink { target } => symlink(dir, name, target, &extensions),
-    };
-    found(dir, typ, made)
-}
-
-fn symlink(
-    dir: &Inode,
-    name: &[u8],
-    target: &[u8],
-    extensions: &Extensions,
-) -> Result<Option<Entry>> {
-    let conn: &Conn = dir.sb().data();
-    let len = target.len() + 1 + extensions.bytes().len();
-    let mut pages = Pages::new(len)?;
-    let text = Iterator::chain(target.iter().copied(), Some(0));
-    let mut text = Iterator::chain(text, extensions.bytes().iter().copied());
-    for chunk in pages.chunks_mut(len) {
-        for (to, from) in chunk.iter_mut().zip(&mut text) {
-            *to = from;
+        Node::Symlink { target } => {
+            let mut text = KVec::with_capacity(target.len() + 1, GFP_KERNEL)?;
+            text.extend_from_slice(target, GFP_KERNEL)?;
+            text.push(0, GFP_KERNEL)?;
+            extensions.send(dir, Symlink { parent, name }, Some(&text))
         }
-    }
-    let node = ForgetNode::new()?;
-    let version = conn.attr_version();
-    let op = Extended {
-        op: Symlink {
-            parent: NodeId::new(dir.key()),
-            name,
-        },
-        extensions: extensions.bytes(),
-        in_payload: true,
     };
-    let flow = Flow::ToServer(u32::try_from(len).map_err(|_| errno::enametoolong())?);
-    let (mut out, _, _) = conn.call_with(dir.sb(), &op, Payload::Pages(pages), flow)?;
-    inode::doubt(dir, &mut out, version);
-    Entry::new(conn, out, node, version)
+    made.found(dir, typ, out)
 }
 
 /// What a symbolic link says, and whether that may be believed for as long as the inode is in memory.
@@ -173,20 +174,21 @@ pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
         new: r.new.name(),
     };
     let sb = r.old_dir.sb();
+    let who = r.owner().unwrap_or_else(|| Caller::current(sb));
     let sent = if r.flags == 0 {
-        conn.try_call(sb, &names::Rename(names))
+        conn.try_call_as(sb, who, &names::Rename(names))
     } else {
         let op = Rename2 {
             names,
             flags: r.flags,
         };
-        conn.try_call(sb, &op)
+        conn.try_call_as(sb, who, &op)
     };
     if let Err(failed) = &sent {
         if !failed.known || failed.error == EINTR || failed.error == ENOENT {
             // Nobody knows which names there are now: ask.
-            r.old.set_valid_until(Moment::PAST);
-            r.new.set_valid_until(Moment::PAST);
+            r.old.believe(Belief::NONE);
+            r.new.believe(Belief::NONE);
             changed(r.old_dir);
             changed(r.new_dir);
         }
@@ -203,7 +205,7 @@ pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
             attr::changed(other, fields::LINKS);
         }
         if r.exchanges() {
-            r.new.set_valid_until(Moment::PAST);
+            r.new.believe(Belief::NONE);
         }
     }
     match sent {
@@ -229,15 +231,13 @@ pub(crate) fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) 
 /// Creates and opens a regular file in one step; `None` where the server cannot.
 pub(crate) fn create_open(
     dir: &Inode,
-    name: &[u8],
+    name: &NewName<'_, Fuse>,
     flags: u32,
     mode: u32,
 ) -> Result<Option<(Found<Fuse>, KBox<FileData>)>> {
     let missing = &dir.sb().data().missing.create;
-    made_open(dir, missing, flags, mode, |parent, arg| Create {
-        parent,
-        name,
-        arg,
+    made_open(dir, name, missing, flags, mode, |parent, name, arg| {
+        Create { parent, name, arg }
     })
 }
 
@@ -248,33 +248,31 @@ pub(crate) fn create_open(
 /// `EOPNOTSUPP` where the server cannot.
 pub(crate) fn tmpfile(
     dir: &Inode,
-    name: &[u8],
+    name: &NewName<'_, Fuse>,
     flags: u32,
     mode: u32,
 ) -> Result<(Found<Fuse>, KBox<FileData>)> {
     let missing = &dir.sb().data().missing.tmpfile;
-    made_open(dir, missing, flags, mode, |parent, arg| Tmpfile {
-        parent,
-        name,
-        arg,
+    made_open(dir, name, missing, flags, mode, |parent, name, arg| {
+        Tmpfile { parent, name, arg }
     })?
     .ok_or(errno::eopnotsupp())
 }
 
-fn made_open<O: Operation<Reply = EntryAndOpen>>(
+fn made_open<'a, O: Operation<Reply = EntryAndOpen>>(
     dir: &Inode,
+    name: &NewName<'a, Fuse>,
     missing: &Flag,
     flags: u32,
     mode: u32,
-    op: impl FnOnce(NodeId, CreateIn) -> O,
+    op: impl FnOnce(NodeId, &'a [u8], CreateIn) -> O,
 ) -> Result<Option<(Found<Fuse>, KBox<FileData>)>> {
     let conn: &Conn = dir.sb().data();
     if missing.get() {
         return Ok(None);
     }
-    let node = ForgetNode::new()?;
+    let made = Made::new(dir)?;
     let mut data = FileData::new()?;
-    let version = conn.attr_version();
     let arg = CreateIn {
         flags: flags & !O_NOCTTY,
         mode: masked(conn, mode),
@@ -285,9 +283,9 @@ fn made_open<O: Operation<Reply = EntryAndOpen>>(
             OpenInFlags::empty()
         },
     };
-    let extensions = Extensions::new(dir);
-    let op = extensions.with(op(NodeId::new(dir.key()), arg));
-    let mut out = match conn.call(dir.sb(), &op) {
+    let extensions = Extensions::new(dir, name, mode)?;
+    let op = op(NodeId::new(dir.key()), name.bytes(), arg);
+    let out = match extensions.send(dir, op, None) {
         Ok(out) => out,
         Err(e) if e == errno::enosys() => {
             missing.set();
@@ -296,8 +294,7 @@ fn made_open<O: Operation<Reply = EntryAndOpen>>(
         Err(e) => return Err(e),
     };
     data.opened(&out.open);
-    inode::doubt(dir, &mut out.entry, version);
-    match found(dir, S_IFREG, Entry::new(conn, out.entry, node, version)) {
+    match made.found(dir, S_IFREG, Ok(out.entry)) {
         Ok(made) => Ok(Some((made, data))),
         Err(e) => {
             let release = Release::<false>::new(out.entry.nodeid, out.open.fh, flags);

@@ -6,11 +6,12 @@
 
 use crate::{
     access::{self, Access, Allow},
+    attr::S_IFDIR,
     chan::{self, Operation, Transport},
     conn::{tolerate_missing, Conn},
     dev, dir, errno,
     handle::FileData,
-    inode::{self, Inode, InodeData},
+    inode::{self, Inode, InodeData, InodeRef},
     local,
     ops::{
         attr::Statfs,
@@ -27,15 +28,39 @@ use crate::{
     virtiofs, Fuse,
 };
 use core::fmt::Write as _;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::{
+        atomic::{Atomic, AtomicFlag, Full, Relaxed},
+        Arc,
+    },
+};
 
-/// What a mount holds: the connection to its server, and where that came from.
+/// What a super block holds.
 pub(crate) struct Mount {
+    session: Arc<Session>,
+    root: Root,
+    mounted: Arc<Mounted<Fuse>>,
+    /// It was in use, and its use ended.
+    ended: AtomicFlag,
+}
+
+/// Where a super block begins: at the server's root, or at a file system that the server found below it.
+#[derive(PartialEq, Eq)]
+struct Root {
+    nodeid: NodeId,
+    generation: u64,
+}
+
+/// What the super blocks of one server share: the connection to it, and where that came from.
+struct Session {
     conn: Conn,
     origin: Origin,
-    mounted: Arc<Mounted<Fuse>>,
     /// Who may use it; everybody of whom a virtiofs server is told may.
     access: Option<Access>,
+    /// Super blocks that are in use, or may come to be. With the last one the session ends.
+    mounts: Atomic<usize>,
 }
 
 /// What was mounted.
@@ -52,18 +77,44 @@ impl Mount {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(conn: Conn, origin: Origin, access: Option<Access>) -> Result<Self> {
-        let mounted = match &origin {
-            // Whoever works for the device finds its mount.
-            Origin::Virtiofs(device) => device.lent().clone(),
-            Origin::Dev(_) => Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
-        };
-        Ok(Self {
+    pub(crate) fn new(conn: Conn, origin: Origin, access: Option<Access>) -> Result<Arc<Self>> {
+        let session = Session {
             conn,
             origin,
-            mounted,
             access,
-        })
+            mounts: Atomic::new(0),
+        };
+        let root = Root {
+            nodeid: NodeId::ROOT,
+            generation: 0,
+        };
+        Self::of(Arc::new(session, GFP_KERNEL)?, root)
+    }
+
+    fn of(session: Arc<Session>, root: Root) -> Result<Arc<Self>> {
+        let mounted = match &session.origin {
+            // Whoever works for the device finds its mount.
+            Origin::Virtiofs(device) if root.nodeid == NodeId::ROOT => device.lent().clone(),
+            _ => Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
+        };
+        session.mounts.fetch_add(1, Full);
+        let this = Self {
+            session,
+            root,
+            mounted,
+            ended: AtomicFlag::new(false),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
+    /// Whether it begins at the server's root.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.root.nodeid == NodeId::ROOT
+    }
+
+    /// Ends the use of the session; whether nobody else uses it.
+    fn end_use(&self) -> bool {
+        !self.ended.xchg(true, Full) && self.session.mounts.fetch_sub(1, Full) == 1
     }
 
     /// What lends the super block to work in the background.
@@ -74,7 +125,7 @@ impl Mount {
     /// Tells the server that a file is closed. A server that is a process may be the one that closes it, so nobody waits for
     /// such a server.
     pub(crate) fn close<O: Operation<Reply = ()>>(&self, sb: &SuperBlock<Fuse>, op: &O) {
-        let waits = matches!(self.origin, Origin::Virtiofs(_));
+        let waits = matches!(self.session.origin, Origin::Virtiofs(_));
         let t = &**self.transport();
         if waits || chan::send_detached(t, Caller::current(sb), op).is_err() {
             let _ = self.call(sb, op);
@@ -83,12 +134,19 @@ impl Mount {
 
     /// Who may use it.
     pub(crate) fn access(&self) -> Option<&Access> {
-        self.access.as_ref()
+        self.session.access.as_ref()
     }
 
     /// What was mounted.
     pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+        &self.session.origin
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // One that was never in use is not the last: what it would be part of is in use.
+        self.end_use();
     }
 }
 
@@ -96,7 +154,7 @@ impl core::ops::Deref for Mount {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        &self.conn
+        &self.session.conn
     }
 }
 
@@ -108,29 +166,51 @@ impl FileSystem for Fuse {
     type Inode = InodeData;
     type File = FileData;
 
-    fn mounted(data: &Mount) -> &Mounted<Self> {
-        &data.mounted
+    fn mounted(data: &Mount) -> Option<&Mounted<Self>> {
+        Some(&data.mounted)
+    }
+
+    fn submount(at: &Inode) -> Result<Arc<Mount>> {
+        let root = Root {
+            nodeid: NodeId::new(at.key()),
+            generation: inode::generation(at),
+        };
+        Mount::of(at.sb().data().session.clone(), root)
+    }
+
+    fn same_submount(existing: &Mount, candidate: &Mount) -> bool {
+        Arc::ptr_eq(&existing.session, &candidate.session) && existing.root == candidate.root
+    }
+
+    fn fill_submount(sb: &SuperBlock<Self>, at: &Inode) -> Result<InodeRef> {
+        inode::root(sb, S_IFDIR, Some(at))
     }
 
     fn put_super(data: &Mount) {
-        if let Some(dax) = data.conn.dax() {
+        if !data.end_use() {
+            return;
+        }
+        if let Some(dax) = data.dax() {
             dax.finish();
         }
-        match &data.origin {
-            Origin::Virtiofs(_) => data.conn.end(),
+        match data.origin() {
+            Origin::Virtiofs(device) => {
+                data.end();
+                device.leave();
+            }
             Origin::Dev(served) => {
                 served.abort();
-                data.conn.stop();
-                if let Some(backings) = data.conn.backings() {
+                data.stop();
+                if let Some(backings) = data.backings() {
                     backings.end();
                 }
-                data.conn.transport().pool().end_session();
+                data.transport().pool().end_session();
             }
         }
     }
 
     fn abort(data: &Mount) {
-        if let Origin::Dev(served) = &data.origin {
+        if let Origin::Dev(served) = data.origin() {
             served.abort();
         }
     }
@@ -177,13 +257,12 @@ impl FileSystem for Fuse {
     fn evict(inode: &Inode, unmounting: bool) {
         inode.data().writeback.end();
         inode.data().watch.stop();
-        if let Some(dax) = inode.sb().data().conn.dax() {
+        if let Some(dax) = inode.sb().data().dax() {
             dax.evict(inode);
         }
         // The end of the session forgets everything at once.
-        if !unmounting {
-            inode::forget(inode);
-        }
+        let last = inode.sb().data().session.mounts.load(Relaxed) == 1;
+        inode::forget(inode, !(unmounting && last));
     }
 
     fn sync(root: &Inode) -> Result {
@@ -225,7 +304,7 @@ impl FileSystem for Fuse {
 
     fn show_options(sb: &SuperBlock<Self>, out: &mut OptionWriter<'_>) -> Result {
         let data = sb.data();
-        if let Some(access) = &data.access {
+        if let Some(access) = data.access() {
             let (user, group) = sb.ids(access.user, access.group);
             write!(out, ",user_id={user},group_id={group}").map_err(|_| EINVAL)?;
             if access.default_permissions {
@@ -238,10 +317,10 @@ impl FileSystem for Fuse {
                 write!(out, ",max_read={max}").map_err(|_| EINVAL)?;
             }
         }
-        if let Some(mode) = data.conn.dax_mode().name() {
+        if let Some(mode) = data.dax_mode().name() {
             write!(out, ",dax={mode}").map_err(|_| EINVAL)?;
         }
-        if let Some(mode) = data.conn.lock_mode().name() {
+        if let Some(mode) = data.lock_mode().name() {
             write!(out, ",locks={mode}").map_err(|_| EINVAL)?;
         }
         Ok(())

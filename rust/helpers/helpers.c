@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The C shims, one file per header: inline functions and macros that Rust cannot call by name. */
 
+#define RUST_FUSE_HELPER(ret, name, ...)	\
+	ret rust_fuse_##name(__VA_ARGS__);	\
+	ret rust_fuse_##name(__VA_ARGS__)
+
+#include "inode.c"
+#include "names.c"
 #include "vfs.c"
 #include "lock.c"
 #include "chardev.c"

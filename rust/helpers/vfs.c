@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for <linux/fs.h>, <linux/pagemap.h>, <linux/dcache.h>, <linux/cred.h> and <linux/slab.h>. */
+/* Shims for <linux/pagemap.h>, <linux/uio.h>, <linux/mm.h> and what open files need of <linux/fs.h>. */
 
-#include <linux/cred.h>
-#include <linux/dcache.h>
 #include <linux/fs.h>
-#include <linux/fs_context.h>
-#include <linux/fs_struct.h>
 #include <linux/huge_mm.h>
 #include <linux/jiffies.h>
 #include <linux/mount.h>
@@ -13,50 +9,13 @@
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
-#define RUST_FUSE_HELPER(ret, name, ...)	\
-	ret rust_fuse_##name(__VA_ARGS__);	\
-	ret rust_fuse_##name(__VA_ARGS__)
-
-RUST_FUSE_HELPER(loff_t, i_size_read, const struct inode *inode)
-{
-	return i_size_read(inode);
-}
-
-RUST_FUSE_HELPER(void, i_size_write, struct inode *inode, loff_t size)
-{
-	i_size_write(inode, size);
-}
-
-RUST_FUSE_HELPER(void, i_uid_write, struct inode *inode, uid_t uid)
-{
-	i_uid_write(inode, uid);
-}
-
-RUST_FUSE_HELPER(void, i_gid_write, struct inode *inode, gid_t gid)
-{
-	i_gid_write(inode, gid);
-}
-
 RUST_FUSE_HELPER(void, inode_set_atime, struct inode *inode, s64 sec, u32 nsec)
 {
 	inode_set_atime(inode, sec, nsec);
-}
-
-RUST_FUSE_HELPER(void, inode_set_times, struct inode *inode, s64 msec, u32 mnsec, s64 csec, u32 cnsec)
-{
-	inode_set_mtime(inode, msec, mnsec);
-	inode_set_ctime(inode, csec, cnsec);
-}
-
-RUST_FUSE_HELPER(void, inode_mtime, const struct inode *inode, s64 *sec, u32 *nsec)
-{
-	*sec = inode_get_mtime_sec(inode);
-	*nsec = inode_get_mtime_nsec(inode);
 }
 
 RUST_FUSE_HELPER(void, inode_ctime, const struct inode *inode, s64 *sec, u32 *nsec)
@@ -65,109 +24,9 @@ RUST_FUSE_HELPER(void, inode_ctime, const struct inode *inode, s64 *sec, u32 *ns
 	*nsec = inode_get_ctime_nsec(inode);
 }
 
-RUST_FUSE_HELPER(dev_t, new_decode_dev, u32 dev)
-{
-	return new_decode_dev(dev);
-}
-
-RUST_FUSE_HELPER(u32, new_encode_dev, dev_t dev)
-{
-	return new_encode_dev(dev);
-}
-
-RUST_FUSE_HELPER(void, mark_inode_dirty_sync, struct inode *inode)
-{
-	mark_inode_dirty_sync(inode);
-}
-
 RUST_FUSE_HELPER(bool, inode_unhashed, struct inode *inode)
 {
 	return inode_unhashed(inode);
-}
-
-RUST_FUSE_HELPER(void, ihold, struct inode *inode)
-{
-	ihold(inode);
-}
-
-RUST_FUSE_HELPER(bool, sb_grab_active, struct super_block *sb)
-{
-	return atomic_inc_not_zero(&sb->s_active);
-}
-
-RUST_FUSE_HELPER(void, inode_list_lock, struct super_block *sb)
-{
-	spin_lock(&sb->s_inode_list_lock);
-}
-
-RUST_FUSE_HELPER(void, inode_list_unlock, struct super_block *sb)
-{
-	spin_unlock(&sb->s_inode_list_lock);
-}
-
-RUST_FUSE_HELPER(bool, inode_is_new, struct inode *inode)
-{
-	return inode_state_read_once(inode) & I_NEW;
-}
-
-RUST_FUSE_HELPER(void, inode_lock, struct inode *inode)
-{
-	inode_lock(inode);
-}
-
-RUST_FUSE_HELPER(int, inode_lock_killable, struct inode *inode)
-{
-	return down_write_killable(&inode->i_rwsem);
-}
-
-RUST_FUSE_HELPER(void, inode_unlock, struct inode *inode)
-{
-	inode_unlock(inode);
-}
-
-RUST_FUSE_HELPER(int, inode_lock_shared_killable, struct inode *inode)
-{
-	return down_read_killable(&inode->i_rwsem);
-}
-
-RUST_FUSE_HELPER(bool, inode_trylock, struct inode *inode)
-{
-	return inode_trylock(inode);
-}
-
-RUST_FUSE_HELPER(bool, inode_trylock_shared, struct inode *inode)
-{
-	return inode_trylock_shared(inode);
-}
-
-RUST_FUSE_HELPER(void, inode_unlock_shared, struct inode *inode)
-{
-	inode_unlock_shared(inode);
-}
-
-RUST_FUSE_HELPER(void, filemap_invalidate_lock, struct inode *inode)
-{
-	filemap_invalidate_lock(inode->i_mapping);
-}
-
-RUST_FUSE_HELPER(void, filemap_invalidate_unlock, struct inode *inode)
-{
-	filemap_invalidate_unlock(inode->i_mapping);
-}
-
-RUST_FUSE_HELPER(int, filemap_invalidate_lock_shared_killable, struct inode *inode)
-{
-	return down_read_killable(&inode->i_mapping->invalidate_lock);
-}
-
-RUST_FUSE_HELPER(void, filemap_invalidate_lock_shared, struct inode *inode)
-{
-	filemap_invalidate_lock_shared(inode->i_mapping);
-}
-
-RUST_FUSE_HELPER(void, filemap_invalidate_unlock_shared, struct inode *inode)
-{
-	filemap_invalidate_unlock_shared(inode->i_mapping);
 }
 
 RUST_FUSE_HELPER(u64, jiffies_64, void)
@@ -183,66 +42,6 @@ RUST_FUSE_HELPER(u64, nsecs_to_jiffies64, u64 n)
 RUST_FUSE_HELPER(u64, sec_to_jiffies, u64 sec)
 {
 	return sec * HZ;
-}
-
-RUST_FUSE_HELPER(uid_t, current_fsuid, struct user_namespace *ns)
-{
-	return from_kuid(ns, current_fsuid());
-}
-
-RUST_FUSE_HELPER(gid_t, current_fsgid, struct user_namespace *ns)
-{
-	return from_kgid(ns, current_fsgid());
-}
-
-RUST_FUSE_HELPER(pid_t, current_pid, void)
-{
-	return task_pid_nr(current);
-}
-
-RUST_FUSE_HELPER(umode_t, current_umask, void)
-{
-	return current_umask();
-}
-
-RUST_FUSE_HELPER(uid_t, iattr_uid, struct super_block *sb, const struct iattr *attr)
-{
-	return from_kuid(sb->s_user_ns, attr->ia_uid);
-}
-
-RUST_FUSE_HELPER(gid_t, iattr_gid, struct super_block *sb, const struct iattr *attr)
-{
-	return from_kgid(sb->s_user_ns, attr->ia_gid);
-}
-
-RUST_FUSE_HELPER(struct kmem_cache *, inode_cache_create, const char *name, unsigned int size, unsigned int align, void (*ctor)(void *))
-{
-	struct kmem_cache_args args = {
-		.align = align,
-		.ctor = ctor,
-	};
-
-	return kmem_cache_create(name, size, &args, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT);
-}
-
-RUST_FUSE_HELPER(void *, alloc_inode_sb, struct super_block *sb, struct kmem_cache *cache)
-{
-	return alloc_inode_sb(sb, cache, GFP_KERNEL);
-}
-
-RUST_FUSE_HELPER(void, kfree, const void *p)
-{
-	kfree(p);
-}
-
-RUST_FUSE_HELPER(void, rcu_barrier, void)
-{
-	rcu_barrier();
-}
-
-RUST_FUSE_HELPER(bool, dir_emit, struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type)
-{
-	return dir_emit(ctx, name, len, ino, type);
 }
 
 RUST_FUSE_HELPER(size_t, folio_size, struct folio *folio)
@@ -420,16 +219,6 @@ RUST_FUSE_HELPER(void, iov_iter_reexpand, struct iov_iter *iter, size_t count)
 	iov_iter_reexpand(iter, count);
 }
 
-RUST_FUSE_HELPER(int, fs_context_purpose, const struct fs_context *fc)
-{
-	return fc->purpose;
-}
-
-RUST_FUSE_HELPER(int, fs_parameter_type, const struct fs_parameter *param)
-{
-	return param->type;
-}
-
 RUST_FUSE_HELPER(bool, iov_iter_pins, const struct iov_iter *iter)
 {
 	return iov_iter_extract_will_pin(iter);
@@ -490,11 +279,6 @@ RUST_FUSE_HELPER(void, cond_resched, void)
 	cond_resched();
 }
 
-RUST_FUSE_HELPER(struct dentry *, dget, struct dentry *dentry)
-{
-	return dget(dentry);
-}
-
 RUST_FUSE_HELPER(struct address_space *, folio_mapping, struct folio *folio)
 {
 	return folio->mapping;
@@ -527,11 +311,6 @@ RUST_FUSE_HELPER(bool, ratelimit, void)
 	return __ratelimit(&state);
 }
 
-RUST_FUSE_HELPER(void, kmem_cache_destroy, struct kmem_cache *cache)
-{
-	kmem_cache_destroy(cache);
-}
-
 RUST_FUSE_HELPER(void, pagefault_disable, void)
 {
 	pagefault_disable();
@@ -540,11 +319,6 @@ RUST_FUSE_HELPER(void, pagefault_disable, void)
 RUST_FUSE_HELPER(void, pagefault_enable, void)
 {
 	pagefault_enable();
-}
-
-RUST_FUSE_HELPER(bool, d_in_lookup, const struct dentry *dentry)
-{
-	return d_in_lookup(dentry);
 }
 
 RUST_FUSE_HELPER(struct folio *, lock_folio, struct address_space *mapping, pgoff_t index, bool create)
@@ -568,24 +342,6 @@ RUST_FUSE_HELPER(bool, folio_test_uptodate, const struct folio *folio)
 RUST_FUSE_HELPER(void, folio_mark_uptodate, struct folio *folio)
 {
 	folio_mark_uptodate(folio);
-}
-
-/* dput() is faster without the flag. A race gives either state. */
-RUST_FUSE_HELPER(void, d_set_delete, struct dentry *dentry, bool on)
-{
-	if (on == !!(READ_ONCE(dentry->d_flags) & DCACHE_OP_DELETE))
-		return;
-	spin_lock(&dentry->d_lock);
-	if (on)
-		dentry->d_flags |= DCACHE_OP_DELETE;
-	else
-		dentry->d_flags &= ~DCACHE_OP_DELETE;
-	spin_unlock(&dentry->d_lock);
-}
-
-RUST_FUSE_HELPER(void, d_lookup_done, struct dentry *dentry)
-{
-	d_lookup_done(dentry);
 }
 
 RUST_FUSE_HELPER(ssize_t, splice_copy_file_range, struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, size_t len)

@@ -21,10 +21,19 @@ const DEFAULT: &CStr = c"system.posix_acl_default";
 /// Operations on access control lists. They are read by [`xattr::Operations::get`].
 pub(crate) trait Operations: xattr::Operations {
     /// Whether permissions depend on them.
-    fn are_checked(sb: &SuperBlock<Self>) -> bool;
+    fn are_checked(_sb: &SuperBlock<Self>) -> bool {
+        false
+    }
 
     /// Sets or removes the list `name`. With `kill_sgid` the inode loses its set-group-id bit, as the caller may not keep it.
-    fn set_acl(inode: &Inode<Self>, name: &CStr, value: Option<&[u8]>, kill_sgid: bool) -> Result;
+    fn set_acl(
+        _inode: &Inode<Self>,
+        _name: &CStr,
+        _value: Option<&[u8]>,
+        _kill_sgid: bool,
+    ) -> Result {
+        Err(errno::eopnotsupp())
+    }
 }
 
 /// Wrappers of [`Operations`].

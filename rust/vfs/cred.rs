@@ -1,9 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Who is calling: ids of the current task as the server of a mount sees them.
+//!
+//! A mount may show owners as others than they are ([`Idmap`]). What the server is told then are the owners as it knows them;
+//! and only where something new is to belong to the caller, as there is no caller whom it could judge by.
+//!
+//! C header: [`include/linux/mnt_idmapping.h`](srctree/include/linux/mnt_idmapping.h)
 
 use super::{FileSystem, SuperBlock};
 use crate::bindings;
+use kernel::types::Opaque;
+
+/// How a mount shows the owners of inodes, and takes those of its users.
+#[repr(transparent)]
+pub(crate) struct Idmap(Opaque<bindings::mnt_idmap>);
+
+impl Idmap {
+    /// # Safety
+    ///
+    /// `idmap` is valid for `'a`.
+    pub(super) unsafe fn from_raw<'a>(idmap: *mut bindings::mnt_idmap) -> &'a Self {
+        // SAFETY: By the caller's promise; the type is transparent.
+        unsafe { &*idmap.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::mnt_idmap {
+        self.0.get()
+    }
+}
 
 /// The ids of a caller, in the user namespace of the mount.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,8 +41,17 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The current task.
+    /// The current task. Where mounts may show other owners than there are it has no ids.
     pub(crate) fn current<T: FileSystem>(sb: &SuperBlock<T>) -> Self {
+        if sb.allows_idmap() {
+            // SAFETY: Reads the current task.
+            let pid = unsafe { bindings::rust_fuse_current_pid() as u32 };
+            return Self {
+                uid: u32::MAX,
+                gid: u32::MAX,
+                pid,
+            };
+        }
         // SAFETY: The super block keeps its user namespace alive; the others read the current task.
         unsafe {
             let ns = (*sb.as_raw()).s_user_ns;
@@ -28,6 +61,24 @@ impl Caller {
                 pid: bindings::rust_fuse_current_pid() as u32,
             }
         }
+    }
+
+    /// The current task as the owner of something that it makes through a mount.
+    pub(crate) fn owner<T: FileSystem>(sb: &SuperBlock<T>, idmap: &Idmap) -> Self {
+        // SAFETY: As in `current`; the map is valid.
+        unsafe {
+            let ns = (*sb.as_raw()).s_user_ns;
+            Self {
+                uid: bindings::rust_fuse_mapped_fsuid(idmap.as_raw(), ns),
+                gid: bindings::rust_fuse_mapped_fsgid(idmap.as_raw(), ns),
+                pid: bindings::rust_fuse_current_pid() as u32,
+            }
+        }
+    }
+
+    /// Whether both ids have a number in the mount's user namespace.
+    pub(crate) fn is_known(&self) -> bool {
+        self.uid != u32::MAX && self.gid != u32::MAX
     }
 
     /// Whether the current task keeps set-user-id and set-group-id bits of what it changes (`CAP_FSETID`).
@@ -64,6 +115,23 @@ pub(crate) fn current_is_all(user: Kuid, group: Kgid) -> bool {
 }
 
 impl<T: FileSystem> SuperBlock<T> {
+    /// Whether mounts may show other owners than there are.
+    pub(crate) fn allows_idmap(&self) -> bool {
+        // SAFETY: The super block is valid; the word is read whole.
+        let flags = unsafe { (&raw const (*self.as_raw()).s_iflags).read_volatile() };
+        flags & bindings::SB_I_NOIDMAP as usize == 0
+    }
+
+    /// Lets mounts show other owners than there are. While nobody else can use the super block, or before any request but the
+    /// one that this follows from.
+    pub(crate) fn allow_idmap(&self) {
+        // SAFETY: The super block is valid; no other bit changes in these moments.
+        unsafe {
+            let flags = &raw mut (*self.as_raw()).s_iflags;
+            flags.write_volatile(flags.read_volatile() & !(bindings::SB_I_NOIDMAP as usize));
+        }
+    }
+
     /// Whether the current task is in the user namespace of the mount, or below.
     pub(crate) fn current_in_ns(&self) -> bool {
         // SAFETY: The super block keeps its user namespace alive.

@@ -2,14 +2,46 @@
 
 //! Names in the dentry cache, and how long they are believed.
 //!
-//! `d_time` holds the [`Moment`] until which a name needs no question to the server.
+//! `d_time` and `d_fsdata` hold the [`Belief`] in a name: while it holds, nobody needs to be asked about it.
 //!
 //! C header: [`include/linux/dcache.h`](srctree/include/linux/dcache.h)
 
-use super::{time::Moment, FileSystem, Inode};
+use super::{submount, time::Moment, FileSystem, Inode};
 use crate::bindings;
 use core::{marker::PhantomData, ops::Deref};
 use kernel::{prelude::*, types::Opaque};
+
+/// How far a name is believed to be what it was found to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Belief {
+    until: Moment,
+    epoch: usize,
+}
+
+impl Belief {
+    /// Not at all: it is asked for each time.
+    pub(crate) const NONE: Self = Self {
+        until: Moment::PAST,
+        epoch: 0,
+    };
+
+    /// For ever, in every epoch: for file systems that know about each change.
+    #[allow(dead_code, reason = "for file systems that need no server")]
+    pub(crate) const FOREVER: Self = Self {
+        until: Moment::NEVER,
+        epoch: usize::MAX,
+    };
+
+    /// Until that moment, unless `epoch`, the one in which it was asked for, is over before.
+    pub(crate) fn new(until: Moment, epoch: usize) -> Self {
+        Self { until, epoch }
+    }
+
+    /// Whether it holds now, in `epoch`.
+    pub(crate) fn holds(self, epoch: usize) -> bool {
+        self.epoch >= epoch && !self.until.passed()
+    }
+}
 
 /// A `dentry` of the file system `T`, whose parent and name may change at any time.
 #[repr(transparent)]
@@ -66,18 +98,33 @@ impl<T: FileSystem> Cached<T> {
         }
     }
 
-    /// Until when the name is believed.
-    pub(crate) fn valid_until(&self) -> Moment {
-        // SAFETY: The dentry is valid; the word is read whole.
-        Moment::from_raw(unsafe { (&raw const (*self.as_raw()).d_time).read_volatile() } as u64)
+    /// Whether the name may be given to `inode`: both have to be of one super block.
+    pub(super) fn may_lead_to(&self, inode: Option<&Inode<T>>) -> bool {
+        // SAFETY: The dentry is valid; its super block does not change.
+        let sb = unsafe { (*self.as_raw()).d_sb };
+        inode.is_none_or(|inode| sb == inode.sb().as_raw())
     }
 
-    /// Believes the name until `until`.
-    pub(crate) fn set_valid_until(&self, until: Moment) {
-        // SAFETY: As in `valid_until`. What is believed for no time at all leaves the cache with its last user.
+    /// How far the name is believed.
+    pub(crate) fn belief(&self) -> Belief {
+        // SAFETY: The dentry is valid; the words are read whole. Where they are being changed, either of both may be the one
+        // before, which was true as well.
         unsafe {
-            (&raw mut (*self.as_raw()).d_time).write_volatile(until.to_raw() as usize);
-            bindings::rust_fuse_d_set_delete(self.as_raw(), until == Moment::PAST);
+            Belief {
+                until: Moment::from_raw((&raw const (*self.as_raw()).d_time).read_volatile() as u64),
+                epoch: (&raw const (*self.as_raw()).d_fsdata).read_volatile() as usize,
+            }
+        }
+    }
+
+    /// Believes the name from now on.
+    pub(crate) fn believe(&self, belief: Belief) {
+        // SAFETY: As in `belief`; nothing else uses these words. What is believed for no time at all leaves the cache with
+        // its last user.
+        unsafe {
+            (&raw mut (*self.as_raw()).d_fsdata).write_volatile(belief.epoch as *mut c_void);
+            (&raw mut (*self.as_raw()).d_time).write_volatile(belief.until.to_raw() as usize);
+            bindings::rust_fuse_d_set_delete(self.as_raw(), belief.until == Moment::PAST);
         };
     }
 }
@@ -111,6 +158,7 @@ impl<T: FileSystem> Ops<T> {
     const TABLE: &'static bindings::dentry_operations = &bindings::dentry_operations {
         d_revalidate: Some(Self::revalidate),
         d_delete: Some(Self::delete),
+        d_automount: Some(submount::automount::<T>),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
@@ -121,7 +169,7 @@ impl<T: FileSystem> Ops<T> {
     unsafe extern "C" fn delete(dentry: *const bindings::dentry) -> c_int {
         // SAFETY: As this function requires.
         let dentry = unsafe { Cached::<T>::from_raw(dentry.cast_mut()) };
-        c_int::from(dentry.valid_until().passed())
+        c_int::from(dentry.belief().until.passed())
     }
 
     /// # Safety

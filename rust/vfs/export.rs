@@ -7,7 +7,8 @@
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 
 use super::{
-    dentry::Cached, err_ptr, from_err_ptr, inode, time::Moment, FileSystem, Inode, SuperBlock,
+    dentry::{Belief, Cached},
+    err_ptr, from_err_ptr, inode, FileSystem, Inode, SuperBlock,
 };
 use crate::bindings;
 use core::marker::PhantomData;
@@ -68,7 +69,7 @@ struct Wrap<T: Operations>(PhantomData<T>);
 impl<T: Operations> SuperBlock<T> {
     /// Lets handles be made of inodes and, with `open`, inodes be found by them. While the super block is filled.
     pub(crate) fn set_export(&self, open: bool) {
-        // SAFETY: Nothing else uses the super block yet; the tables are static.
+        // SAFETY: The tables are static; who reads the word meanwhile sees either.
         unsafe {
             (*self.as_raw()).s_export_op = if open {
                 Wrap::<T>::BOTH_WAYS
@@ -139,9 +140,10 @@ impl<T: Operations> Wrap<T> {
         }
     }
 
-    /// A name for an inode that was found otherwise than by its name.
-    fn alias(found: Result<inode::Ref<T>>) -> *mut bindings::dentry {
+    /// A name in `sb` for an inode that was found otherwise than by its name.
+    fn alias(sb: &SuperBlock<T>, found: Result<inode::Ref<T>>) -> *mut bindings::dentry {
         let inode = match found {
+            Ok(inode) if !sb.has(&inode) => return err_ptr(EIO),
             Ok(inode) => inode,
             Err(e) => return err_ptr(e),
         };
@@ -151,7 +153,7 @@ impl<T: Operations> Wrap<T> {
             // SAFETY: The dentry is counted, and belongs to this file system.
             unsafe {
                 if (*(*dentry).d_sb).s_root != dentry {
-                    Cached::<T>::from_raw(dentry).set_valid_until(Moment::PAST);
+                    Cached::<T>::from_raw(dentry).believe(Belief::NONE);
                 }
             }
         }
@@ -170,7 +172,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As this function requires.
         let (sb, words) = unsafe { (SuperBlock::from_raw(sb), Self::words(fid, len, kind)) };
         match Handle::read(words) {
-            Some(handle) => Self::alias(T::by_handle(sb, handle)),
+            Some(handle) => Self::alias(sb, T::by_handle(sb, handle)),
             None => core::ptr::null_mut(),
         }
     }
@@ -187,7 +189,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As this function requires.
         let (sb, words) = unsafe { (SuperBlock::from_raw(sb), Self::words(fid, len, kind)) };
         match words.get(WORDS..).and_then(Handle::read) {
-            Some(handle) => Self::alias(T::by_handle(sb, handle)),
+            Some(handle) => Self::alias(sb, T::by_handle(sb, handle)),
             None => core::ptr::null_mut(),
         }
     }
@@ -197,6 +199,7 @@ impl<T: Operations> Wrap<T> {
     /// For exportfs only: `child` leads to a directory of `T`.
     unsafe extern "C" fn get_parent(child: *mut bindings::dentry) -> *mut bindings::dentry {
         // SAFETY: As this function requires.
-        Self::alias(T::parent(unsafe { Inode::from_raw((*child).d_inode) }))
+        let child = unsafe { Inode::<T>::from_raw((*child).d_inode) };
+        Self::alias(child.sb(), T::parent(child))
     }
 }

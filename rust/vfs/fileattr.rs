@@ -33,16 +33,24 @@ pub(crate) struct Extended {
 /// Operations on flags of files. `ENOTTY` says that there are none.
 pub(crate) trait Operations: FileSystem {
     /// The flags, `FS_*_FL`.
-    fn flags(inode: &Inode<Self>) -> Result<u32>;
+    fn flags(_inode: &Inode<Self>) -> Result<u32> {
+        Err(ENOTTY)
+    }
 
     /// Sets the flags, `FS_*_FL`. The inode lock is held.
-    fn set_flags(inode: &Inode<Self>, flags: u32) -> Result;
+    fn set_flags(_inode: &Inode<Self>, _flags: u32) -> Result {
+        Err(ENOTTY)
+    }
 
     /// The form of XFS.
-    fn extended(inode: &Inode<Self>) -> Result<Extended>;
+    fn extended(_inode: &Inode<Self>) -> Result<Extended> {
+        Err(ENOTTY)
+    }
 
     /// Sets it. The inode lock is held.
-    fn set_extended(inode: &Inode<Self>, attr: &Extended) -> Result;
+    fn set_extended(_inode: &Inode<Self>, _attr: &Extended) -> Result {
+        Err(ENOTTY)
+    }
 }
 
 /// Wrappers of [`Operations`].

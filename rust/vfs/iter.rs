@@ -118,6 +118,26 @@ impl<T: FileSystem> Read<'_, T> {
         done
     }
 
+    /// Copies what `bytes`, the whole file, has at the position to the user, and moves the position; returns how many bytes
+    /// arrived.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when none did.
+    #[allow(dead_code, reason = "for file systems that need no server")]
+    pub(crate) fn copy_at_pos(&mut self, bytes: &[u8]) -> Result<usize> {
+        let start = usize::try_from(self.pos()).unwrap_or(usize::MAX);
+        let rest = bytes.get(start..).unwrap_or_default();
+        let rest = rest.get(..self.len()).unwrap_or(rest);
+        // SAFETY: The iterator is a valid destination; the bytes are readable.
+        let n = unsafe { bindings::_copy_to_iter(rest.as_ptr().cast(), rest.len(), self.iter) };
+        if n == 0 && !rest.is_empty() {
+            return Err(EFAULT);
+        }
+        self.set_pos(self.pos() + n as u64);
+        Ok(n)
+    }
+
     /// Reads through the page cache.
     ///
     /// # Errors

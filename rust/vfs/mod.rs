@@ -8,11 +8,27 @@
 //! an object by the VFS knows by the table it came through which private data it carries. Each way to mount it is an
 //! [`fs::Type`].
 //!
+//! The shortest way in is `samples/tinyfs`, a read-only file system of 190 lines. In steps:
+//!
+//! 1. A type implements [`FileSystem`]: what its super blocks, inodes and open files hold. Another (or the same) implements
+//!    [`fs::Type`]: `prepare` makes what a super block holds, `fill_super` its root inode.
+//! 2. Inodes come from [`SuperBlock::get_inode`] by a number of the file system's own. A new one is told what it is
+//!    ([`inode::New::init`]), gets its tables (`set_dir`, `set_file`, `set_link`, `set_plain`) and becomes visible by
+//!    [`inode::New::done`].
+//! 3. `set_dir` asks for [`dir::Operations`] and [`file::DirOperations`], `set_file` for [`file::Operations`], `set_link` for
+//!    [`inode::LinkOperations`]. What a method does where it is left out is "there is no such thing", in the errno that
+//!    users expect.
+//! 4. A [`Registration`] of the type lives in the module.
+//!
+//! What is handed over is checked where a mistake would hurt: an inode of another super block, a name that was made for
+//! nothing, pages of a file where those of a directory are meant.
+//!
 //! Locks that the VFS holds around a call are not repeated; locks that the file system takes itself are guards
 //! ([`inode::Locked`], [`inode::Invalidate`]).
 
 pub(crate) mod acl;
 pub(crate) mod backing;
+pub(crate) mod context;
 pub(crate) mod cred;
 pub(crate) mod defer;
 pub(crate) mod dentry;
@@ -27,6 +43,7 @@ pub(crate) mod mounted;
 pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod pagecache;
+mod submount;
 pub(crate) mod super_block;
 pub(crate) mod time;
 pub(crate) mod tree;

@@ -57,26 +57,40 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Sets the granularity of times, in nanoseconds.
     pub(crate) fn set_time_gran(&self, gran: u32) {
-        // SAFETY: Only called while the super block is filled, when nothing else uses it.
-        unsafe { (*self.0.get()).s_time_gran = gran };
+        // SAFETY: The super block is valid; who reads the word meanwhile sees either value.
+        unsafe { (&raw mut (*self.0.get()).s_time_gran).write_volatile(gran) };
+    }
+
+    /// Whether it is being filled: nobody else uses it then.
+    pub(super) fn is_new(&self) -> bool {
+        // SAFETY: The super block is valid; the flag is set once, at the end of that.
+        unsafe { (*self.0.get()).s_flags & bindings::RUST_FUSE_SB_ACTIVE == 0 }
     }
 
     /// Says that a file once found without privileges stays so until its attributes are set. Does nothing once the super block
     /// is in use.
     pub(crate) fn set_nosec(&self) {
-        // SAFETY: The super block is valid. Until it is active nothing else changes its flags.
-        unsafe {
-            let flags = &raw mut (*self.0.get()).s_flags;
-            if *flags & bindings::RUST_FUSE_SB_ACTIVE == 0 {
-                *flags |= bindings::RUST_FUSE_SB_NOSEC;
-            }
+        if self.is_new() {
+            // SAFETY: Nothing else changes its flags yet.
+            unsafe { (*self.0.get()).s_flags |= bindings::RUST_FUSE_SB_NOSEC };
+        }
+    }
+
+    /// Refuses every change. While the super block is filled.
+    #[allow(dead_code, reason = "for file systems that need no server")]
+    pub(crate) fn set_read_only(&self) {
+        if self.is_new() {
+            // SAFETY: Nothing else changes its flags yet.
+            unsafe { (*self.0.get()).s_flags |= bindings::RUST_FUSE_SB_RDONLY };
         }
     }
 
     /// Sets how many bytes are read ahead.
     pub(crate) fn set_readahead(&self, bytes: u32) {
-        // SAFETY: `super_setup_bdi` gave the super block a bdi of its own; see `fill`.
-        unsafe { (*(*self.0.get()).s_bdi).ra_pages = bytes as usize >> kernel::page::PAGE_SHIFT };
+        let pages = bytes as usize >> kernel::page::PAGE_SHIFT;
+        // SAFETY: `super_setup_bdi` gave the super block a bdi of its own; see `set_up`. Who reads the word meanwhile sees
+        // either value.
+        unsafe { (&raw mut (*(*self.0.get()).s_bdi).ra_pages).write_volatile(pages) };
     }
 
     /// Its device number as the kernel has it.
@@ -85,14 +99,17 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (*self.0.get()).s_dev }
     }
 
-    /// Says what stands behind the dot of the type in `/proc/mounts`.
+    /// Says what stands behind the dot of the type in `/proc/mounts`. Once, while the super block is filled.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `EBUSY`.
     pub(crate) fn set_subtype(&self, subtype: &CStr) -> Result {
-        // SAFETY: Only called while the super block is filled; the VFS frees the copy.
+        // SAFETY: Nothing else uses the field yet; the VFS frees the copy.
         unsafe {
+            if !self.is_new() || !(*self.0.get()).s_subtype.is_null() {
+                return Err(EBUSY);
+            }
             let copy = bindings::rust_fuse_kstrdup(subtype.as_char_ptr());
             (*self.0.get()).s_subtype = copy;
             NonNull::new(copy).map(drop).ok_or(ENOMEM)
@@ -105,11 +122,11 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (&raw mut (*self.0.get()).s_stack_depth).write_volatile(depth as c_int) };
     }
 
-    /// Says that whoever mounted it is not trusted with what the file system contains.
+    /// Says that whoever mounted it is not trusted with what the file system contains. While the super block is filled.
     pub(crate) fn set_untrusted(&self) {
-        // SAFETY: Only called while the super block is filled.
-        unsafe {
-            (*self.0.get()).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize;
+        if self.is_new() {
+            // SAFETY: Nothing else changes its flags yet.
+            unsafe { (*self.0.get()).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize };
         }
     }
 
@@ -126,6 +143,11 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
+    /// Whether `inode` is one of this super block.
+    pub(super) fn has(&self, inode: &Inode<T>) -> bool {
+        core::ptr::eq(self, inode.sb())
+    }
+
     /// Finds an inode in memory by its node id.
     pub(crate) fn find_inode(&self, ino: u64) -> Option<inode::Ref<T>> {
         inode::find(self, ino)
@@ -136,6 +158,9 @@ impl<T: FileSystem> SuperBlock<T> {
 pub(crate) struct XattrHandlers(*const *const bindings::xattr_handler);
 
 impl XattrHandlers {
+    /// None: inodes have no attributes.
+    pub(crate) const NONE: Self = Self(core::ptr::null());
+
     /// Those that call the operations of `T`.
     pub(crate) fn of<T: xattr::Operations>() -> Self {
         Self(xattr::Wrap::<T>::handlers())
@@ -189,34 +214,59 @@ pub(super) fn create_cache<T: FileSystem>() -> Result<NonNull<bindings::kmem_cac
     NonNull::new(cache).ok_or(ENOMEM)
 }
 
-/// Whether the candidate in `fc` is served by `sb` already.
-///
-/// # Safety
-///
-/// For `sget_fc` only: `sb` is a super block of `M::Fs` and `fc` a context of `M` with its candidate. Runs under a spinlock.
-pub(super) unsafe extern "C" fn test<M: Type>(
-    sb: *mut bindings::super_block,
-    fc: *mut bindings::fs_context,
-) -> c_int {
-    // SAFETY: `sget_fc` hands in super blocks of this type, whose private data was set together with their birth, and
-    // our own context.
-    unsafe {
-        let existing = &*(*sb).s_fs_info.cast::<<M::Fs as FileSystem>::Super>();
-        let candidate = &*(*fc).s_fs_info.cast::<<M::Fs as FileSystem>::Super>();
-        c_int::from(M::same(existing, candidate))
-    }
-}
-
 /// Fills a super block that has no root yet.
 ///
 /// # Safety
 ///
 /// `sb` is new, with `s_umount` held, and its `s_fs_info` is an `Arc<<M::Fs as FileSystem>::Super>`.
 pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::Options) -> Result {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let this = set_up::<M::Fs>(sb)?;
+        finish(this, M::fill_super(this, options)?)
+    }
+}
+
+/// Fills a super block for what begins at the inode `at` of another.
+///
+/// # Safety
+///
+/// As for [`fill`]; `sb` is a super block of `T`.
+pub(super) unsafe fn fill_below<T: FileSystem>(
+    sb: *mut bindings::super_block,
+    at: &Inode<T>,
+) -> Result {
+    // SAFETY: By the caller's promise; the other one is in use, and what is read of it hardly changes.
+    unsafe {
+        let this = set_up::<T>(sb)?;
+        let parent = at.sb().as_raw();
+        let handed_down = bindings::RUST_FUSE_SB_RDONLY
+            | bindings::RUST_FUSE_SB_SYNCHRONOUS
+            | bindings::RUST_FUSE_SB_NOSEC;
+        (*sb).s_flags |= (*parent).s_flags & handed_down;
+        let marks = (bindings::SB_I_NOIDMAP | bindings::SB_I_UNTRUSTED_MOUNTER) as usize;
+        (*sb).s_iflags = (*sb).s_iflags & !marks | (*parent).s_iflags & marks;
+        (*sb).s_time_gran = (*parent).s_time_gran;
+        (*sb).s_export_op = (*parent).s_export_op;
+        (*(*sb).s_bdi).ra_pages = (*(*parent).s_bdi).ra_pages;
+        let subtype = (*parent).s_subtype;
+        if !subtype.is_null() {
+            this.set_subtype(CStr::from_char_ptr(subtype))?;
+        }
+        finish(this, T::fill_submount(this, at)?)
+    }
+}
+
+/// Gives a new super block its operations.
+///
+/// # Safety
+///
+/// As for [`fill`]; `sb` is a super block of `T` and stays for `'a`.
+unsafe fn set_up<'a, T: FileSystem>(sb: *mut bindings::super_block) -> Result<&'a SuperBlock<T>> {
     // SAFETY: By the caller's promise nothing else uses the super block.
     unsafe {
-        (*sb).s_op = Ops::<M::Fs>::TABLE;
-        (*sb).s_magic = M::Fs::MAGIC as usize;
+        (*sb).s_op = Ops::<T>::TABLE;
+        (*sb).s_magic = T::MAGIC as usize;
         (*sb).s_maxbytes = bindings::RUST_FUSE_MAX_LFS_FILESIZE;
         (*sb).s_blocksize = kernel::page::PAGE_SIZE as c_ulong;
         (*sb).s_blocksize_bits = kernel::page::PAGE_SHIFT as u8;
@@ -224,24 +274,37 @@ pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::
         (*sb).s_iflags |= (bindings::SB_I_NOIDMAP | bindings::SB_I_NOUMASK) as usize;
         // Lists can be read and set then, also where nobody goes by them; the mask is for the file system to apply.
         (*sb).s_flags |= bindings::RUST_FUSE_SB_POSIXACL;
-        (*sb).s_xattr = M::Fs::xattr_handlers().0;
-        super::dentry::set_ops::<M::Fs>(sb);
+        (*sb).s_xattr = T::xattr_handlers().0;
+        super::dentry::set_ops::<T>(sb);
         kernel::error::to_result(bindings::super_setup_bdi(sb))?;
+        Ok(SuperBlock::from_raw(sb))
     }
-    // SAFETY: The private data is set.
-    let root = M::fill_super(unsafe { SuperBlock::from_raw(sb) }, options)?;
+}
+
+/// Gives a new super block its root.
+///
+/// # Safety
+///
+/// As for [`fill`]; [`set_up`] was called.
+unsafe fn finish<T: FileSystem>(this: &SuperBlock<T>, root: inode::Ref<T>) -> Result {
+    if !this.has(&root) {
+        return Err(EINVAL);
+    }
+    let sb = this.as_raw();
     // SAFETY: `d_make_root` takes over the reference, also when it fails.
     let dentry = unsafe { bindings::d_make_root(root.into_raw()) };
     if dentry.is_null() {
         return Err(ENOMEM);
     }
-    // SAFETY: Still ours alone.
+    // SAFETY: Still ours alone. `kill_sb` closes what lends it before anything else, and takes it off the list; its type is
+    // the member of a registration that outlives it.
     unsafe {
         (*sb).s_root = dentry;
         (*sb).s_flags |= bindings::RUST_FUSE_SB_ACTIVE;
+        if let Some(mounted) = T::mounted(this.data()) {
+            mounted.open(sb);
+        }
     }
-    // SAFETY: The private data is set; `kill_sb` closes it before anything else.
-    unsafe { M::Fs::mounted(SuperBlock::<M::Fs>::from_raw(sb).data()).open(sb) };
     Ok(())
 }
 
@@ -255,7 +318,9 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
     unsafe {
         let info = (*sb).s_fs_info;
         if !info.is_null() {
-            T::mounted(&*info.cast::<T::Super>()).close(sb);
+            if let Some(mounted) = T::mounted(&*info.cast::<T::Super>()) {
+                mounted.close(sb);
+            }
         }
         bindings::kill_anon_super(sb);
         // Lockless walks may still be in `permission` or `d_revalidate`.

@@ -15,6 +15,10 @@ impl Moment {
     /// A moment that has passed.
     pub(crate) const PAST: Self = Self(0);
 
+    /// A moment that does not come.
+    #[allow(dead_code, reason = "for file systems that need no server")]
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// Now.
     pub(crate) fn now() -> Self {
         // SAFETY: May be called in every context.

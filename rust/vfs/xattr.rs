@@ -5,7 +5,7 @@
 //! C header: [`include/linux/xattr.h`](srctree/include/linux/xattr.h)
 
 use super::{to_int, to_len, FileSystem, Inode};
-use crate::bindings;
+use crate::{bindings, errno};
 use core::marker::PhantomData;
 use kernel::{prelude::*, str::CStr};
 
@@ -16,13 +16,19 @@ pub(crate) trait Operations: FileSystem {
     /// # Errors
     ///
     /// `ENODATA` when there is none, `ERANGE` when the room is too small.
-    fn get(inode: &Inode<Self>, name: &CStr, room: &mut [u8]) -> Result<usize>;
+    fn get(_inode: &Inode<Self>, _name: &CStr, _room: &mut [u8]) -> Result<usize> {
+        Err(errno::eopnotsupp())
+    }
 
     /// Sets `name`, or removes it. `flags` are `XATTR_CREATE` and `XATTR_REPLACE`.
-    fn set(inode: &Inode<Self>, name: &CStr, value: Option<&[u8]>, flags: u32) -> Result;
+    fn set(_inode: &Inode<Self>, _name: &CStr, _value: Option<&[u8]>, _flags: u32) -> Result {
+        Err(errno::eopnotsupp())
+    }
 
     /// Lists the names, each with its NUL, as [`Self::get`] reads a value.
-    fn list(inode: &Inode<Self>, room: &mut [u8]) -> Result<usize>;
+    fn list(_inode: &Inode<Self>, _room: &mut [u8]) -> Result<usize> {
+        Ok(0)
+    }
 }
 
 /// Handlers as the VFS wants them: ended by null.

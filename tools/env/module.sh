@@ -41,6 +41,6 @@ log=$out/log/module.log
 mkdir -p "$built"
 # shellcheck disable=SC2086  # no word where there is nothing to say
 step "building the module" 25 "$log" "${run[@]}" nice \
-	make -C "$kdir" M="$top" MO="$built" $llvm ${RUSTC:+RUSTC="$RUSTC"} -j"$(nproc)" ${MAKE_TARGET:-modules}
+	make -C "$kdir" M="$top" MO="$built" $llvm ${RUSTC:+RUSTC="$RUSTC"} ${RUST_FUSE_SAMPLES:+CONFIG_RUST_FUSE_SAMPLES=m} -j"$(nproc)" ${MAKE_TARGET:-modules}
 grep -E '^warning' -A 6 "$log" >&2 || true
 echo "$built/rust_fuse.ko"

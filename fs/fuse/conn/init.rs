@@ -161,6 +161,13 @@ impl Conn {
         if flags.contains(InitFlags::HANDLE_KILLPRIV_V2) {
             sb.set_nosec();
         }
+        if flags.contains(InitFlags::ALLOW_IDMAP) {
+            if self.by_mode.get() || flags.contains(InitFlags::POSIX_ACL) {
+                sb.allow_idmap();
+            } else {
+                pr_warn!("the server allows idmapped mounts, but decides about access by itself: mount it with default_permissions for that\n");
+            }
+        }
         if reply.time_gran > 0 && reply.time_gran <= 1_000_000_000 {
             sb.set_time_gran(reply.time_gran);
         }
@@ -201,7 +208,9 @@ impl Conn {
             | InitFlags::CREATE_SUPP_GROUP
             | InitFlags::DONT_MASK
             | InitFlags::POSIX_ACL
-            | InitFlags::SETXATTR_EXT;
+            | InitFlags::SETXATTR_EXT
+            | InitFlags::SECURITY_CTX
+            | InitFlags::ALLOW_IDMAP;
         if self.transport().is_process() {
             flags |= InitFlags::ABORT_ERROR
                 | InitFlags::HAS_RESEND
@@ -212,6 +221,9 @@ impl Conn {
         }
         if self.lock_mode() != LockMode::Local {
             flags |= InitFlags::POSIX_LOCKS | InitFlags::FLOCK_LOCKS;
+        }
+        if self.submounts.get() {
+            flags |= InitFlags::SUBMOUNTS;
         }
         if self.backings().is_some() {
             flags |= InitFlags::PASSTHROUGH;

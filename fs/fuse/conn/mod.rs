@@ -20,7 +20,7 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Atomic, AtomicFlag, Relaxed},
+        atomic::{Atomic, AtomicFlag, Full, Relaxed},
         Arc, SetOnce,
     },
 };
@@ -103,6 +103,15 @@ impl Flag {
     }
 }
 
+/// The state of a connection when something was asked for: an answer says nothing of what happened since.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    /// See [`Conn::epoch`].
+    pub(crate) epoch: usize,
+    /// See [`Conn::attr_version`].
+    pub(crate) version: u64,
+}
+
 /// A connection: one mounted server.
 pub(crate) struct Conn {
     transport: Arc<dyn Transport>,
@@ -120,7 +129,13 @@ pub(crate) struct Conn {
     refused: Flag,
     /// Most bytes of a READ that the mount allows.
     read_limit: Atomic<usize>,
+    /// Access is decided here, by the modes of files.
+    by_mode: Flag,
+    /// File systems below the server's own become mounts.
+    submounts: Flag,
     attr_version: Atomic<u64>,
+    /// Names and lists of directories that were asked for in an earlier epoch are not believed any more.
+    epoch: Atomic<usize>,
     /// Operations that are known to be missing.
     pub(crate) missing: Missing,
     /// Files that somebody waits for.
@@ -149,7 +164,10 @@ impl Conn {
             starting: SetOnce::new(),
             refused: Flag::default(),
             read_limit: Atomic::new(usize::MAX),
+            by_mode: Flag::default(),
+            submounts: Flag::default(),
             attr_version: Atomic::new(1),
+            epoch: Atomic::new(1),
             missing: Missing::default(),
             polls: Polls::new()?,
         })
@@ -158,6 +176,22 @@ impl Conn {
     /// Has the mount ask for no more than so many bytes at once. Before INIT.
     pub(crate) fn limit_read(&self, max: usize) {
         self.read_limit.store(max, Relaxed);
+    }
+
+    /// Has access be decided here, by the modes of files. Before INIT.
+    pub(crate) fn go_by_mode(&self) {
+        self.by_mode.set();
+    }
+
+    /// Whether access is decided here by the modes of files. Access control lists are always looked at here, and the modes with
+    /// them.
+    pub(crate) fn goes_by_mode(&self) -> bool {
+        self.by_mode.get() || self.has(InitFlags::POSIX_ACL)
+    }
+
+    /// Has file systems below the server's own become mounts. Before INIT.
+    pub(crate) fn mount_below(&self) {
+        self.submounts.set();
     }
 
     /// The way to the server.
@@ -241,6 +275,25 @@ impl Conn {
         self.attr_version.fetch_add(1, Relaxed) + 1
     }
 
+    /// The epoch: what was asked for in an earlier one is asked for again.
+    pub(crate) fn epoch(&self) -> usize {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Begins another epoch: no name and no list of a directory is believed without asking.
+    #[expect(dead_code, reason = "for NOTIFY_INC_EPOCH")]
+    pub(crate) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Full);
+    }
+
+    /// The state of the connection, to be noted before something is asked for.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            epoch: self.epoch(),
+            version: self.attr_version(),
+        }
+    }
+
     /// Takes over a reference that the server counts.
     pub(crate) fn lookup_ref(
         &self,
@@ -256,8 +309,7 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply> {
-        self.ready(sb)?;
-        Ok(chan::call(&*self.transport, Caller::current(sb), op)?)
+        Ok(self.try_call(sb, op)?)
     }
 
     /// As [`Self::call`], telling an error of the server from one that leaves open what it did.
@@ -266,8 +318,32 @@ impl Conn {
         sb: &SuperBlock<T>,
         op: &O,
     ) -> Result<O::Reply, chan::Failed> {
-        self.ready(sb).map_err(chan::Failed::known)?;
-        chan::call(&*self.transport, Caller::current(sb), op)
+        self.try_call_as(sb, Caller::current(sb), op)
+    }
+
+    /// As [`Self::try_call`], for `who`.
+    pub(crate) fn try_call_as<T: FileSystem, O: Operation>(
+        &self,
+        sb: &SuperBlock<T>,
+        who: Caller,
+        op: &O,
+    ) -> Result<O::Reply, chan::Failed> {
+        self.admit(sb, who).map_err(chan::Failed::known)?;
+        chan::call(&*self.transport, who, op)
+    }
+
+    /// Lets somebody ask the server.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW` for ids that the server has no numbers for; those of [`Self::ready`].
+    fn admit<T: FileSystem>(&self, sb: &SuperBlock<T>, who: Caller) -> Result {
+        self.ready(sb)?;
+        if who.is_known() || sb.allows_idmap() {
+            Ok(())
+        } else {
+            Err(EOVERFLOW)
+        }
     }
 
     /// As [`Self::call`], with a payload; see [`chan::call_with`].
@@ -278,14 +354,20 @@ impl Conn {
         payload: Payload,
         flow: Flow,
     ) -> Result<(O::Reply, Payload, usize)> {
-        self.ready(sb)?;
-        Ok(chan::call_with(
-            &*self.transport,
-            Caller::current(sb),
-            op,
-            payload,
-            flow,
-        )?)
+        self.call_with_as(sb, Caller::current(sb), op, payload, flow)
+    }
+
+    /// As [`Self::call_with`], for `who`.
+    pub(crate) fn call_with_as<T: FileSystem, O: Operation>(
+        &self,
+        sb: &SuperBlock<T>,
+        who: Caller,
+        op: &O,
+        payload: Payload,
+        flow: Flow,
+    ) -> Result<(O::Reply, Payload, usize)> {
+        self.admit(sb, who)?;
+        Ok(chan::call_with(&*self.transport, who, op, payload, flow)?)
     }
 }
 

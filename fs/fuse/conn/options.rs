@@ -2,7 +2,7 @@
 
 //! Mount options.
 
-use crate::vfs::fs::{Param, Parsed};
+use crate::vfs::context::{Param, Parsed};
 use kernel::prelude::*;
 
 /// Which files are reached by DAX (`dax=`).

@@ -18,8 +18,9 @@ use crate::{
     super_block::{Mount, Origin},
     sync::OwnedQueue,
     vfs::{
+        context::{Param, Parsed},
         cred::{Kgid, Kuid},
-        fs::{Param, Parsed, Type},
+        fs::{self, Type},
         tree::{Shown, Things},
         SuperBlock,
     },
@@ -111,7 +112,7 @@ impl Type for FuseType {
     type Fs = Fuse;
 
     const NAME: &'static CStr = c"fuse";
-    const FLAGS: u32 = crate::vfs::fs::HAS_SUBTYPE | crate::vfs::fs::USERNS_MOUNT;
+    const FLAGS: u32 = fs::HAS_SUBTYPE | fs::USERNS_MOUNT | fs::ALLOW_IDMAP;
 
     type Context = Shared;
     type Options = Options;
@@ -174,6 +175,9 @@ impl Type for FuseType {
         if let Some(max) = options.max_read {
             conn.limit_read((max as usize).max(MAX_READ_MIN));
         }
+        if options.default_permissions {
+            conn.go_by_mode();
+        }
         let access = Access {
             user,
             group,
@@ -185,22 +189,16 @@ impl Type for FuseType {
             default_permissions: options.default_permissions,
             max_read: options.max_read,
         };
-        Ok(Arc::new(
-            Mount::new(
-                conn,
-                Origin::Dev(Served {
-                    channel,
-                    device: device.clone(),
-                    work: shared.work.clone(),
-                    control: shared.control.clone(),
-                    shown: SetOnce::new(),
-                    debug: shared.debug.clone(),
-                    modes: SetOnce::new(),
-                }),
-                Some(access),
-            )?,
-            GFP_KERNEL,
-        )?)
+        let served = Served {
+            channel,
+            device: device.clone(),
+            work: shared.work.clone(),
+            control: shared.control.clone(),
+            shown: SetOnce::new(),
+            debug: shared.debug.clone(),
+            modes: SetOnce::new(),
+        };
+        Mount::new(conn, Origin::Dev(served), Some(access))
     }
 
     fn same(existing: &Mount, candidate: &Mount) -> bool {
@@ -226,7 +224,7 @@ impl Type for FuseType {
         if let Some(subtype) = &options.subtype {
             sb.set_subtype(subtype)?;
         }
-        let root = inode::root(sb, options.rootmode.unwrap_or(S_IFDIR))?;
+        let root = inode::root(sb, options.rootmode.unwrap_or(S_IFDIR), None)?;
         served.channel.set_id(sb.raw_device());
         served.channel.set_told(Told::new(
             mount.lent().clone(),

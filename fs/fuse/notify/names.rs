@@ -17,7 +17,7 @@ use crate::{
         notify::{NotifyDeleteOut, NotifyInvalEntryOut, NotifyPruneOut},
     },
     readdir,
-    vfs::time::Moment,
+    vfs::dentry::Belief,
 };
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
@@ -68,7 +68,7 @@ fn forget(dir: &Inode, name: &[u8], expire: bool, gone: Option<NodeId>) -> Resul
     if !expire {
         name.invalidate();
     }
-    name.set_valid_until(Moment::PAST);
+    name.believe(Belief::NONE);
     let (Some(gone), Some(inode)) = (gone, name.inode_ref()) else {
         return Ok(());
     };

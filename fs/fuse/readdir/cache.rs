@@ -53,17 +53,25 @@ struct State {
     /// Bytes that are kept, and the server's position behind them.
     size: u64,
     pos: u64,
-    /// When the directory was changed last, as known at the beginning, and how often by this client.
+    since: Since,
+}
+
+/// What was known of a directory when its list was begun: one that changed since is begun anew.
+#[derive(Default, PartialEq, Eq)]
+struct Since {
+    /// When it was changed last.
     mtime: (i64, u32),
+    /// How often by this client.
     changes: u64,
+    /// The connection's epoch.
+    epoch: usize,
 }
 
 impl State {
-    fn begin(&mut self, mtime: (i64, u32), changes: u64) {
+    fn begin(&mut self, since: Since) {
         *self = Self {
             version: self.version + 1,
-            mtime,
-            changes,
+            since,
             ..Self::default()
         };
     }
@@ -163,7 +171,7 @@ impl List {
     fn broken(&self, version: u64) {
         let mut state = self.state.lock();
         if state.version == version {
-            state.begin((0, 0), 0);
+            state.begin(Since::default());
         }
     }
 }
@@ -175,7 +183,7 @@ pub(crate) fn changed(dir: &Inode) {
 
 /// Does away with what is kept of `dir`.
 pub(crate) fn forget(dir: &Inode) {
-    dir.data().list.state.lock().begin((0, 0), 0);
+    dir.data().list.state.lock().begin(Since::default());
     dir.invalidate_all_pages();
 }
 
@@ -199,9 +207,13 @@ pub(super) fn read(file: &File<Fuse>, out: &mut Emitter<'_, Fuse>) -> Result<Opt
     };
     let (version, size) = {
         let mut state = list.state.lock();
-        let now = (dir.mtime(), list.changes.load(Relaxed));
-        if start == 0 && (!state.complete || (state.mtime, state.changes) != now) {
-            state.begin(now.0, now.1);
+        let now = Since {
+            mtime: dir.mtime(),
+            changes: list.changes.load(Relaxed),
+            epoch: dir.sb().data().epoch(),
+        };
+        if start == 0 && (!state.complete || state.since != now) {
+            state.begin(now);
         }
         if !state.complete {
             return ask(state.version);

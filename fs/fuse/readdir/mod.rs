@@ -15,7 +15,7 @@ pub(crate) mod cache;
 use crate::{
     attr,
     chan::{Flow, ForgetNode, Operation, Payload},
-    conn::Conn,
+    conn::{Asked, Conn},
     errno,
     inode::{self, Entry, Inode},
     ops::file::{Read, ReadPlus},
@@ -155,7 +155,7 @@ fn read_plus(
 ) -> Result {
     let dir = file.inode();
     let size = out.room().clamp(PAGE_SIZE, READDIR) * if out.pos() == 0 { 1 } else { PLUS };
-    let version = conn.attr_version();
+    let asked = conn.asked();
     let mut spare = Some(ForgetNode::new()?);
     let entries = ask(conn, file, out.pos(), size, |nodeid, arg| ReadPlus {
         nodeid,
@@ -176,7 +176,7 @@ fn read_plus(
         }
         match spare.take().map_or_else(ForgetNode::new, Ok) {
             // What cannot be put into the cache can be looked up.
-            Ok(node) => drop(link(conn, out, &plus, node, version)),
+            Ok(node) => drop(link(conn, out, &plus, node, asked)),
             Err(_) if crate::vfs::ratelimit() => {
                 pr_warn!("no memory to give back a reference of READDIRPLUS\n");
             }
@@ -247,12 +247,12 @@ fn link(
     out: &Emitter<'_, Fuse>,
     plus: &DirentPlusRef<'_>,
     node: KBox<ForgetNode>,
-    version: u64,
+    asked: Asked,
 ) -> Result {
     let mut told = plus.entry;
-    inode::doubt(out.inode(), &mut told, version);
-    let entry = Entry::new(conn, told, node, version)?.ok_or(EIO)?;
-    let until = entry.valid_until();
+    inode::doubt(out.inode(), &mut told, asked.version);
+    let entry = Entry::new(conn, told, node, asked)?.ok_or(EIO)?;
+    let belief = entry.belief();
     let auto = conn.has(InitFlags::READDIRPLUS_AUTO);
     for _ in 0..TRIES {
         match out.slot(plus.dirent.name)? {
@@ -260,7 +260,7 @@ fn link(
                 Some(inode) if !inode.is_bad() && entry.is(inode) => {
                     entry.refresh(inode);
                     inode.data().advice.listed.store(auto, Relaxed);
-                    known.set_valid_until(until);
+                    known.believe(belief);
                     return Ok(());
                 }
                 _ => known.invalidate(),
@@ -270,7 +270,7 @@ fn link(
                 inode.data().advice.listed.store(auto, Relaxed);
                 return slot.join(Found {
                     inode: Some(inode),
-                    valid_until: until,
+                    belief,
                 });
             }
         }

@@ -12,7 +12,12 @@ use crate::{
     virtio::{device::Device, DeviceId, Driver},
     Fuse,
 };
-use kernel::{device::Core, prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    device::Core,
+    prelude::*,
+    str::CStr,
+    sync::{atomic::AtomicFlag, Arc},
+};
 
 /// Bytes of the tag in config space.
 const TAG_LEN: usize = 36;
@@ -28,9 +33,15 @@ pub(crate) struct Instance {
     window: Option<Arc<Window>>,
     dax_stats: Arc<Stats>,
     mounted: Arc<Mounted<Fuse>>,
+    in_session: AtomicFlag,
 }
 
 impl Instance {
+    /// Set while a session is on.
+    pub(super) fn in_session(&self) -> &AtomicFlag {
+        &self.in_session
+    }
+
     /// The name that it is mounted by, without NULs.
     pub(crate) fn tag(&self) -> &[u8] {
         &self.tag
@@ -91,6 +102,7 @@ impl Driver for VirtioFs {
                 window,
                 dax_stats: Arc::new(Stats::default(), GFP_KERNEL)?,
                 mounted: Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
+                in_session: AtomicFlag::new(false),
             },
             GFP_KERNEL,
         )?;

@@ -11,17 +11,27 @@ use crate::{
     inode::{self, InodeRef},
     super_block::{Mount, Origin},
     vfs::{
-        fs::{Param, Parsed, Type},
+        context::{Param, Parsed},
+        fs::Type,
         Mounted, SuperBlock,
     },
     Fuse,
 };
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::{
+        atomic::{AtomicFlag, Full, Relaxed, Release},
+        Arc,
+    },
+};
 
-/// The device of a mount.
+/// The device of a session.
 pub(crate) struct Device {
     instance: Arc<Instance>,
     registry: Arc<Registry>,
+    /// The instance is in use by this session.
+    holds: AtomicFlag,
 }
 
 impl Device {
@@ -34,6 +44,28 @@ impl Device {
     pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
         self.instance.mounted()
     }
+
+    /// Takes the device for a session. Another one would have the server forget what this one knows.
+    fn enter(&self) -> Result {
+        if self.instance.in_session().xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        self.holds.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// The session is over.
+    pub(crate) fn leave(&self) {
+        if self.holds.xchg(false, Full) {
+            self.instance.in_session().store(false, Release);
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 /// The file system type `virtiofs`.
@@ -43,6 +75,7 @@ impl Type for VirtioFs {
     type Fs = Fuse;
 
     const NAME: &'static CStr = c"virtiofs";
+    const FLAGS: u32 = crate::vfs::fs::ALLOW_IDMAP;
 
     type Context = ContextData;
     type Options = Options;
@@ -71,23 +104,20 @@ impl Type for VirtioFs {
             return Err(EINVAL);
         };
         let conn = Conn::new(instance.channel().clone(), options.dax, options.locks)?;
-        Ok(Arc::new(
-            Mount::new(
-                conn,
-                Origin::Virtiofs(Device {
-                    instance,
-                    registry: context.0.clone(),
-                }),
-                None,
-            )?,
-            GFP_KERNEL,
-        )?)
+        conn.go_by_mode();
+        conn.mount_below();
+        let device = Device {
+            instance,
+            registry: context.0.clone(),
+            holds: AtomicFlag::new(false),
+        };
+        Mount::new(conn, Origin::Virtiofs(device), None)
     }
 
     fn same(existing: &Mount, candidate: &Mount) -> bool {
         match (existing.origin(), candidate.origin()) {
-            (Origin::Virtiofs(existing), Origin::Virtiofs(candidate)) => {
-                existing.is(&candidate.instance)
+            (Origin::Virtiofs(device), Origin::Virtiofs(candidate)) => {
+                existing.is_whole() && device.is(&candidate.instance)
             }
             _ => false,
         }
@@ -98,6 +128,9 @@ impl Type for VirtioFs {
         let Origin::Virtiofs(device) = conn.origin() else {
             return Err(EINVAL);
         };
+        device.enter().inspect_err(|_| {
+            pr_err!("virtiofs: a mount from inside this one is still there; unmount it first\n")
+        })?;
         if options.dax != DaxMode::Never {
             match device.instance.window() {
                 Some(window) => conn.set_dax(Dax::new(
@@ -118,7 +151,7 @@ impl Type for VirtioFs {
         }
         conn.init(sb)?;
         export::set_up(sb);
-        inode::root(sb, S_IFDIR)
+        inode::root(sb, S_IFDIR, None)
     }
 
     fn reconfigure(sb: &SuperBlock<Fuse>, options: &Options) -> Result {

@@ -62,7 +62,14 @@ impl<'a, T: FileSystem> Emitter<'a, T> {
         usize::try_from(unsafe { (*self.ctx.as_ptr()).count }).unwrap_or(0)
     }
 
-    /// Hands over one entry; `next` is the position behind it. False when the reader's buffer is full.
+    /// Hands over `.` and `..`, which are at the positions 0 and 1. False when the reader's buffer is full.
+    #[allow(dead_code, reason = "for file systems that need no server")]
+    pub(crate) fn dots(&mut self) -> bool {
+        // SAFETY: By the type invariant; the directory is open.
+        unsafe { bindings::rust_fuse_dir_emit_dots(self.dir.as_raw(), self.ctx.as_ptr()) }
+    }
+
+    /// Hands over one entry; `kind` is its type as in a `dirent` (`DT_*`, the type bits of a mode shifted by 12), `next` is the position behind it. False when the reader's buffer is full.
     pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: u32, next: u64) -> bool {
         let Ok(len) = c_int::try_from(name.len()) else {
             return false;

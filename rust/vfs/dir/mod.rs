@@ -2,19 +2,25 @@
 
 //! Directories: what their operations are told and what they answer.
 //!
-//! What the VFS asks of directories is in [`ops`], where the entries that are read go is in [`emit`], and what becomes of
+//! What the VFS asks of directories is in [`ops`], what goes along with a new name in [`making`], where the entries that are read go is in [`emit`], and what becomes of
 //! their names in [`slot`], a store for lists is in [`store`]. The VFS holds the directory's inode lock around all of it; nothing here is locked.
 
 mod emit;
+mod making;
 mod ops;
 mod slot;
 mod store;
 
 pub(crate) use emit::Emitter;
+pub(crate) use making::{Label, NewName};
 pub(crate) use ops::Operations;
 pub(crate) use slot::Slot;
 
-use super::{dentry::Dentry, inode, time::Moment, FileSystem, Inode};
+use super::{
+    cred::{Caller, Idmap},
+    dentry::{Belief, Dentry},
+    inode, FileSystem, Inode,
+};
 use crate::bindings;
 use kernel::prelude::*;
 
@@ -22,8 +28,8 @@ use kernel::prelude::*;
 pub(crate) struct Found<T: FileSystem> {
     /// The inode; `None` when the name does not exist.
     pub(crate) inode: Option<inode::Ref<T>>,
-    /// Until when this is believed.
-    pub(crate) valid_until: Moment,
+    /// How far this is believed.
+    pub(crate) belief: Belief,
 }
 
 /// What was created, and the private data of the open file.
@@ -62,9 +68,16 @@ pub(crate) struct Rename<'a, T: FileSystem> {
     pub(crate) new: &'a Dentry<T>,
     /// `RENAME_*`.
     pub(crate) flags: u32,
+    idmap: &'a Idmap,
 }
 
 impl<T: FileSystem> Rename<'_, T> {
+    /// Who is to own what is left under the old name, where that is wanted (`RENAME_WHITEOUT`).
+    pub(crate) fn owner(&self) -> Option<Caller> {
+        (self.flags & bindings::RENAME_WHITEOUT != 0)
+            .then(|| Caller::owner(self.old_dir.sb(), self.idmap))
+    }
+
     /// Whether the two names change places.
     pub(crate) fn exchanges(&self) -> bool {
         self.flags & bindings::RENAME_EXCHANGE != 0

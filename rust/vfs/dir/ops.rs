@@ -7,11 +7,13 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{Dentry, Found, Inode, Node, Opened, Rename};
+use super::{Dentry, Found, Inode, NewName, Node, Opened, Rename};
 use crate::{
-    bindings,
+    bindings, errno,
     vfs::{
-        acl, err_ptr, file, fileattr, from_err_ptr,
+        acl,
+        cred::Idmap,
+        err_ptr, file, fileattr, from_err_ptr,
         inode::{self, New},
         to_int, xattr,
     },
@@ -25,25 +27,48 @@ pub(crate) trait Operations:
 {
     /// Finds `name`.
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>>;
-    /// Creates `name`.
-    fn create(dir: &Inode<Self>, name: &[u8], node: Node<'_>) -> Result<Found<Self>>;
+    /// Makes an inode and gives it `name`. What was made is named in the answer.
+    fn create(
+        _dir: &Inode<Self>,
+        _name: &NewName<'_, Self>,
+        _node: Node<'_>,
+    ) -> Result<Found<Self>> {
+        Err(EPERM)
+    }
     /// Gives `inode` another name.
-    fn link(dir: &Inode<Self>, name: &[u8], inode: &Inode<Self>) -> Result<Found<Self>>;
+    fn link(_dir: &Inode<Self>, _name: &[u8], _inode: &Inode<Self>) -> Result<Found<Self>> {
+        Err(EPERM)
+    }
     /// Renames. The locks of both directories and of what the names lead to are held.
-    fn rename(rename: &Rename<'_, Self>) -> Result;
+    fn rename(_rename: &Rename<'_, Self>) -> Result {
+        Err(EPERM)
+    }
     /// Creates the regular file `name` and opens it, in one step. `None` when the server cannot; the two steps follow then.
     fn create_open(
-        dir: &Inode<Self>,
-        name: &[u8],
-        flags: u32,
-        mode: u32,
-    ) -> Result<Option<Opened<Self>>>;
+        _dir: &Inode<Self>,
+        _name: &NewName<'_, Self>,
+        _flags: u32,
+        _mode: u32,
+    ) -> Result<Option<Opened<Self>>> {
+        Ok(None)
+    }
     /// Creates a regular file without a name and opens it. `name` stands for that.
-    fn tmpfile(dir: &Inode<Self>, name: &[u8], flags: u32, mode: u32) -> Result<Opened<Self>>;
+    fn tmpfile(
+        _dir: &Inode<Self>,
+        _name: &NewName<'_, Self>,
+        _flags: u32,
+        _mode: u32,
+    ) -> Result<Opened<Self>> {
+        Err(errno::eopnotsupp())
+    }
     /// Removes a name that is no directory.
-    fn unlink(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
+    fn unlink(_dir: &Inode<Self>, _name: &[u8], _victim: &Inode<Self>) -> Result {
+        Err(EPERM)
+    }
     /// Removes an empty directory.
-    fn rmdir(dir: &Inode<Self>, name: &[u8], victim: &Inode<Self>) -> Result;
+    fn rmdir(_dir: &Inode<Self>, _name: &[u8], _victim: &Inode<Self>) -> Result {
+        Err(EPERM)
+    }
 }
 
 /// Wrappers of [`Operations`].
@@ -102,6 +127,10 @@ impl<T: Operations> Wrap<T> {
     ///
     /// `dentry` is in lookup or negative, of this file system, with its parent locked.
     unsafe fn splice(dentry: *mut bindings::dentry, found: Found<T>) -> *mut bindings::dentry {
+        // SAFETY: By the caller's promise.
+        if !unsafe { Dentry::<T>::from_raw(dentry) }.may_lead_to(found.inode.as_deref()) {
+            return err_ptr(EIO);
+        }
         let inode = found
             .inode
             .map_or(core::ptr::null_mut(), inode::Ref::into_raw);
@@ -111,7 +140,7 @@ impl<T: Operations> Wrap<T> {
             Ok(other) => {
                 let used = if other.is_null() { dentry } else { other };
                 // SAFETY: Both are dentries of this file system.
-                unsafe { Dentry::<T>::from_raw(used) }.set_valid_until(found.valid_until);
+                unsafe { Dentry::<T>::from_raw(used) }.believe(found.belief);
                 other
             }
             Err(e) => err_ptr(e),
@@ -122,14 +151,20 @@ impl<T: Operations> Wrap<T> {
     ///
     /// # Safety
     ///
-    /// As for `splice`; the directory is locked for writing.
+    /// As for `splice`; the directory is locked for writing, and `idmap` is valid.
     unsafe fn make(
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         node: Node<'_>,
     ) -> *mut bindings::dentry {
         // SAFETY: By the caller's promise.
-        unsafe { Self::make_with(dir, dentry, |dir, name| T::create(dir, name, node)) }
+        unsafe {
+            let idmap = Idmap::from_raw(idmap);
+            Self::make_with(dir, dentry, |dir, dentry| {
+                T::create(dir, &NewName::new(dir, dentry, idmap), node)
+            })
+        }
     }
 
     /// # Safety
@@ -138,14 +173,16 @@ impl<T: Operations> Wrap<T> {
     unsafe fn make_with(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
-        create: impl FnOnce(&Inode<T>, &[u8]) -> Result<Found<T>>,
+        create: impl FnOnce(&Inode<T>, &Dentry<T>) -> Result<Found<T>>,
     ) -> *mut bindings::dentry {
         // SAFETY: By the caller's promise.
         let (this, name) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
         if this.is_bad() {
             return err_ptr(EIO);
         }
-        match create(this, name.name()) {
+        match create(this, name) {
+            // The VFS looks at what is there now.
+            Ok(found) if found.inode.is_none() => err_ptr(EIO),
             // SAFETY: By the caller's promise. The dentry is unhashed first, as a splice adds it anew.
             Ok(found) => unsafe {
                 bindings::d_drop(dentry);
@@ -161,13 +198,14 @@ impl<T: Operations> Wrap<T> {
     ///
     /// As for `make`.
     unsafe fn make_plain(
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: u32,
         rdev: u32,
     ) -> c_int {
         // SAFETY: By the caller's promise.
-        Self::end_plain(unsafe { Self::make(dir, dentry, Node::Plain { mode, rdev }) })
+        Self::end_plain(unsafe { Self::make(idmap, dir, dentry, Node::Plain { mode, rdev }) })
     }
 
     /// What an operation returns that gives no dentry back.
@@ -227,10 +265,14 @@ impl<T: Operations> Wrap<T> {
             }
             (*file).f_mode |= bindings::RUST_FUSE_FMODE_CREATED;
         }
-        let Some((found, data)) = T::create_open(this, name.name(), flags, mode.into())? else {
+        // SAFETY: By the caller's promise; the file keeps its mount.
+        let idmap = unsafe { bindings::rust_fuse_file_idmap(file) };
+        // SAFETY: As above.
+        let new = NewName::new(this, name, unsafe { Idmap::from_raw(idmap) });
+        let Some((found, data)) = T::create_open(this, &new, flags, mode.into())? else {
             // SAFETY: By the caller's promise.
             return unsafe {
-                to_result(Self::make_plain(dir, dentry, mode.into(), 0))?;
+                to_result(Self::make_plain(idmap, dir, dentry, mode.into(), 0))?;
                 to_result(bindings::finish_no_open(file, core::ptr::null_mut()))
             };
         };
@@ -252,14 +294,16 @@ impl<T: Operations> Wrap<T> {
     ) -> Result {
         let inode = found.inode.ok_or(EIO)?;
         // A directory must not get a second name.
-        if !inode.is_regular() {
+        // SAFETY: By the caller's promise.
+        let fits = unsafe { Dentry::<T>::from_raw(dentry) }.may_lead_to(Some(&inode));
+        if !inode.is_regular() || !fits {
             T::release(&inode, flags, data);
             return Err(EIO);
         }
         // SAFETY: By the caller's promise; the reference to the inode is handed over.
         unsafe {
             bindings::d_instantiate(dentry, inode.clone().into_raw());
-            Dentry::<T>::from_raw(dentry).set_valid_until(found.valid_until);
+            Dentry::<T>::from_raw(dentry).believe(found.belief);
             file::adopt::<T>(&inode, dentry, file, data)
         }
     }
@@ -268,7 +312,7 @@ impl<T: Operations> Wrap<T> {
     ///
     /// For the VFS only: the directory belongs to `T`, and `file` is being opened at a negative name of its own.
     unsafe extern "C" fn tmpfile(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         file: *mut bindings::file,
         mode: bindings::umode_t,
@@ -282,9 +326,9 @@ impl<T: Operations> Wrap<T> {
             return EIO.to_errno();
         }
         // SAFETY: As above.
-        let name = unsafe { Dentry::<T>::from_raw(dentry) }.name();
+        let name = unsafe { NewName::new(this, Dentry::from_raw(dentry), Idmap::from_raw(idmap)) };
         to_int(
-            T::tmpfile(this, name, flags, mode.into()).and_then(|(found, data)| {
+            T::tmpfile(this, &name, flags, mode.into()).and_then(|(found, data)| {
                 // SAFETY: As above.
                 unsafe { Self::open_made(dentry, file, flags, found, data) }
             }),
@@ -296,21 +340,21 @@ impl<T: Operations> Wrap<T> {
     /// For the VFS only: the directory and the name belong to `T`; the directory is locked for
     /// writing, and `dentry` is negative.
     unsafe extern "C" fn create(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
         _excl: bool,
     ) -> c_int {
         // SAFETY: As this function requires.
-        unsafe { Self::make_plain(dir, dentry, mode.into(), 0) }
+        unsafe { Self::make_plain(idmap, dir, dentry, mode.into(), 0) }
     }
 
     /// # Safety
     ///
     /// As for [`Self::create`].
     unsafe extern "C" fn mknod(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
@@ -319,7 +363,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As in `create`.
         unsafe {
             let rdev = bindings::rust_fuse_new_encode_dev(rdev);
-            Self::make_plain(dir, dentry, mode.into(), rdev)
+            Self::make_plain(idmap, dir, dentry, mode.into(), rdev)
         }
     }
 
@@ -327,20 +371,20 @@ impl<T: Operations> Wrap<T> {
     ///
     /// As for [`Self::create`].
     unsafe extern "C" fn mkdir(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
     ) -> *mut bindings::dentry {
         // SAFETY: As in `create`.
-        unsafe { Self::make(dir, dentry, Node::Directory { mode: mode.into() }) }
+        unsafe { Self::make(idmap, dir, dentry, Node::Directory { mode: mode.into() }) }
     }
 
     /// # Safety
     ///
     /// As for `create`; the text ends with a NUL.
     unsafe extern "C" fn symlink(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         target: *const c_char,
@@ -348,7 +392,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As this function requires.
         Self::end_plain(unsafe {
             let target = CStr::from_char_ptr(target).to_bytes();
-            Self::make(dir, dentry, Node::Symlink { target })
+            Self::make(idmap, dir, dentry, Node::Symlink { target })
         })
     }
 
@@ -363,7 +407,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As this function requires.
         Self::end_plain(unsafe {
             let inode = Inode::<T>::from_raw((*old).d_inode);
-            Self::make_with(dir, dentry, |dir, name| T::link(dir, name, inode))
+            Self::make_with(dir, dentry, |dir, name| T::link(dir, name.name(), inode))
         })
     }
 
@@ -371,7 +415,7 @@ impl<T: Operations> Wrap<T> {
     ///
     /// For the VFS only: all four belong to `T`; both directories are locked.
     unsafe extern "C" fn rename(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         old_dir: *mut bindings::inode,
         old: *mut bindings::dentry,
         new_dir: *mut bindings::inode,
@@ -386,6 +430,7 @@ impl<T: Operations> Wrap<T> {
                 new_dir: Inode::from_raw(new_dir),
                 new: Dentry::from_raw(new),
                 flags,
+                idmap: Idmap::from_raw(idmap),
             }
         };
         if rename.old_dir.is_bad() || rename.new_dir.is_bad() {

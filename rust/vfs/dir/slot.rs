@@ -108,6 +108,9 @@ impl<T: FileSystem> Fresh<'_, T> {
     ///
     /// `ELOOP` for a directory that would be below itself, `ESTALE`, `ENOMEM`.
     pub(crate) fn join(self, found: Found<T>) -> Result {
+        if !self.0.may_lead_to(found.inode.as_deref()) {
+            return Err(EIO);
+        }
         let inode = found
             .inode
             .map_or(core::ptr::null_mut(), inode::Ref::into_raw);
@@ -115,8 +118,8 @@ impl<T: FileSystem> Fresh<'_, T> {
         let other = from_err_ptr(unsafe { bindings::d_splice_alias(inode, self.0 .0.as_ptr()) })?;
         match NonNull::new(other) {
             // INVARIANT: The splice gave us a count.
-            Some(other) => Known::<T>(other, PhantomData).set_valid_until(found.valid_until),
-            None => self.0.set_valid_until(found.valid_until),
+            Some(other) => Known::<T>(other, PhantomData).believe(found.belief),
+            None => self.0.believe(found.belief),
         }
         Ok(())
     }

@@ -23,6 +23,10 @@ struct Locked<'a>(NonNull<bindings::folio>, PhantomData<&'a ()>);
 impl Locked<'_> {
     /// Finds or, with `create`, makes the page `index`.
     fn get<T: FileSystem>(dir: &Inode<T>, index: u64, create: bool) -> Option<Self> {
+        // Nobody else touches the pages of a directory; those of a file may be mapped.
+        if !dir.is_dir() {
+            return None;
+        }
         // SAFETY: The inode and its mapping are valid.
         let folio = unsafe {
             let mapping = (*dir.as_raw()).i_mapping;

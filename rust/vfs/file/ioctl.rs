@@ -77,7 +77,9 @@ impl Ioctl {
 pub(crate) trait IoctlOperations: FileSystem {
     /// Carries out an ioctl and returns its result, which may be an error although there was an answer. `ENOTTY` for one that
     /// the file does not have.
-    fn ioctl(file: &File<Self>, ioctl: &Ioctl) -> Result<i32>;
+    fn ioctl(_file: &File<Self>, _ioctl: &Ioctl) -> Result<i32> {
+        Err(ENOTTY)
+    }
 }
 
 /// Wrappers of [`IoctlOperations`].

@@ -156,13 +156,19 @@ pub(crate) enum Keeper {
 /// Operations on the locks of a file.
 pub(crate) trait LockOperations: FileSystem {
     /// Who keeps the locks of a file; with `flock` those of flock(2), else the others. Never changes.
-    fn keeper(file: &File<Self>, flock: bool) -> Keeper;
+    fn keeper(_file: &File<Self>, _flock: bool) -> Keeper {
+        Keeper::Kernel
+    }
 
-    /// What is in the way of a lock.
-    fn find_lock(file: &File<Self>, lock: &Lock<'_>) -> Result<Option<Held>>;
+    /// What is in the way of a lock, where the file system keeps them.
+    fn find_lock(_file: &File<Self>, _lock: &Lock<'_>) -> Result<Option<Held>> {
+        Err(errno::enolck())
+    }
 
     /// Takes a lock or gives one up; with `flock` one of flock(2). `EINTR` has the call restarted where the signal allows.
-    fn lock(file: &File<Self>, lock: &Lock<'_>, flock: bool) -> Result;
+    fn lock(_file: &File<Self>, _lock: &Lock<'_>, _flock: bool) -> Result {
+        Err(errno::enolck())
+    }
 }
 
 /// Wrappers of [`LockOperations`].

@@ -11,7 +11,7 @@ use super::{
     Opening, Owner, PollOperations, Splice,
 };
 use crate::{
-    bindings,
+    bindings, errno,
     vfs::{
         inode::New,
         iter::{Read, Write},
@@ -28,42 +28,60 @@ pub(crate) trait Operations: IoctlOperations + LockOperations + PollOperations {
     /// A file that the server has created and opened is opened here. `flags` of what was opened may change.
     fn opened(inode: &Inode<Self>, opening: &Opening<'_>, data: &mut Self::File) -> Result;
     /// Runs at the last close.
-    fn release(inode: &Inode<Self>, flags: u32, data: KBox<Self::File>);
+    fn release(_inode: &Inode<Self>, _flags: u32, _data: KBox<Self::File>) {}
     /// Runs when `owner` closes a descriptor.
-    fn flush(file: &File<Self>, owner: Owner) -> Result;
+    fn flush(_file: &File<Self>, _owner: Owner) -> Result {
+        Ok(())
+    }
     /// Reads; returns the bytes that were read and has moved the position.
     fn read(io: &mut Read<'_, Self>) -> Result<usize>;
     /// Writes; returns the bytes that were written and has moved the position.
-    fn write(io: &mut Write<'_, Self>) -> Result<usize>;
+    fn write(_io: &mut Write<'_, Self>) -> Result<usize> {
+        Err(EINVAL)
+    }
     /// Moves data into a pipe.
-    fn splice_read(splice: Splice<'_, Self>) -> Result<usize>;
+    fn splice_read(splice: Splice<'_, Self>) -> Result<usize> {
+        splice.read()
+    }
     /// Data was read from the file's backing file.
-    fn backing_read(file: &File<Self>);
+    fn backing_read(_file: &File<Self>) {}
     /// A write to the file's backing file ended: `result` bytes before `pos`. It may have been an asynchronous one; it is told
     /// before the call ends.
-    fn backing_written(file: &File<Self>, pos: u64, result: Result<usize>);
+    fn backing_written(_file: &File<Self>, _pos: u64, _result: Result<usize>) {}
     /// Maps into memory.
-    fn mmap(file: &File<Self>, mmap: Mmap<'_, Self>) -> Result;
+    fn mmap(_file: &File<Self>, _mmap: Mmap<'_, Self>) -> Result {
+        Err(ENODEV)
+    }
     /// A mapping of the page cache ended.
-    fn unmapped(file: &File<Self>);
+    fn unmapped(_file: &File<Self>) {}
     /// Makes the data of `[start, end]` (and with `datasync` false all attributes) durable.
-    fn fsync(file: &File<Self>, start: u64, end: u64, datasync: bool) -> Result;
+    fn fsync(_file: &File<Self>, _start: u64, _end: u64, _datasync: bool) -> Result {
+        Ok(())
+    }
     /// Allocates, punches or zeroes (`FALLOC_FL_*`).
-    fn fallocate(file: &File<Self>, mode: u32, pos: u64, len: u64) -> Result;
+    fn fallocate(_file: &File<Self>, _mode: u32, _pos: u64, _len: u64) -> Result {
+        Err(errno::eopnotsupp())
+    }
     /// Finds the next hole or the next data at `pos`. `None` leaves it to what the size says.
-    fn seek(file: &File<Self>, pos: u64, hole: bool) -> Result<Option<u64>>;
+    fn seek(_file: &File<Self>, _pos: u64, _hole: bool) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// Copies inside the server; `None` when it cannot. Both files are on the same super block.
     fn copy(
-        from: &File<Self>,
-        from_pos: u64,
-        to: &File<Self>,
-        to_pos: u64,
-        len: usize,
-    ) -> Result<Option<usize>>;
+        _from: &File<Self>,
+        _from_pos: u64,
+        _to: &File<Self>,
+        _to_pos: u64,
+        _len: usize,
+    ) -> Result<Option<usize>> {
+        Ok(None)
+    }
     /// Makes sure that the size is fresh.
-    fn fresh_size(file: &File<Self>) -> Result;
+    fn fresh_size(_file: &File<Self>) -> Result {
+        Ok(())
+    }
     /// Somebody begins, or ends, to have read what will be needed, and does not want to wait for it.
-    fn advised(file: &File<Self>, begins: bool);
+    fn advised(_file: &File<Self>, _begins: bool) {}
 }
 
 /// Wrappers of [`Operations`].

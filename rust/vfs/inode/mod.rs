@@ -164,6 +164,11 @@ impl<T: FileSystem> Inode<T> {
         self.mode() & bindings::S_IFMT == bindings::S_IFREG
     }
 
+    /// Whether it is a directory.
+    pub(crate) fn is_dir(&self) -> bool {
+        self.mode() & bindings::S_IFMT == bindings::S_IFDIR
+    }
+
     /// Whether its data is reached by DAX.
     pub(crate) fn is_dax(&self) -> bool {
         // SAFETY: `S_DAX` is set before the inode becomes visible and never changes.
@@ -253,14 +258,6 @@ impl<T: FileSystem> Inode<T> {
     pub(crate) fn forget_acls(&self) {
         // SAFETY: The inode is valid.
         unsafe { bindings::forget_all_cached_acls(self.as_raw()) };
-    }
-
-    /// A supplementary group of the current task that the server has to know when something is made in this directory: the
-    /// directory's own.
-    pub(crate) fn create_group(&self) -> Option<u32> {
-        let mut gid = 0;
-        // SAFETY: The inode is valid.
-        unsafe { bindings::rust_fuse_create_group(self.as_raw(), &mut gid) }.then_some(gid)
     }
 
     /// Forgets one name.

@@ -16,7 +16,7 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// The inode is locked as new (`I_NEW`) and owned.
+/// The inode is owned, and locked as new (`I_NEW`) or not to be found by others.
 pub(crate) struct New<T: FileSystem>(ManuallyDrop<Ref<T>>);
 
 impl<T: FileSystem> Deref for New<T> {
@@ -86,10 +86,18 @@ impl<T: FileSystem> New<T> {
         }
     }
 
+    /// Whether a search by its key finds it.
+    fn is_hashed(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::rust_fuse_inode_is_new(self.as_raw()) }
+    }
+
     /// Makes it visible.
     pub(crate) fn done(mut self) -> Ref<T> {
-        // SAFETY: By the type invariant it is locked as new.
-        unsafe { bindings::unlock_new_inode(self.as_raw()) };
+        if self.is_hashed() {
+            // SAFETY: By the type invariant it is locked as new.
+            unsafe { bindings::unlock_new_inode(self.as_raw()) };
+        }
         // SAFETY: `self` is forgotten right after.
         let inode = unsafe { ManuallyDrop::take(&mut self.0) };
         core::mem::forget(self);
@@ -99,8 +107,14 @@ impl<T: FileSystem> New<T> {
 
 impl<T: FileSystem> Drop for New<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant it is ours; this drops the reference too.
-        unsafe { bindings::iget_failed(self.as_raw()) };
+        // SAFETY: By the type invariant it is ours; both drop the reference too.
+        unsafe {
+            if self.is_hashed() {
+                bindings::iget_failed(self.as_raw());
+            } else {
+                ManuallyDrop::drop(&mut self.0);
+            }
+        }
     }
 }
 
@@ -139,6 +153,25 @@ impl<T: FileSystem> SuperBlock<T> {
         } else {
             Ok(Got::Existing(inode))
         }
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Starts an inode that no search by its key finds, and that leaves memory with its last user.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new_inode(&self, key: u64) -> Result<New<T>> {
+        // SAFETY: The super block is valid.
+        let inode = NonNull::new(unsafe { bindings::new_inode(self.as_raw()) }).ok_or(ENOMEM)?;
+        // SAFETY: The inode is one of this file system, counted, and nobody else sees it.
+        let inode = unsafe {
+            (*inode.as_ptr().cast::<Slot<T>>()).key = key;
+            Ref::from_raw(inode)
+        };
+        // INVARIANT: It is in no hash.
+        Ok(New(ManuallyDrop::new(inode)))
     }
 }
 

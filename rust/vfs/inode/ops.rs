@@ -10,7 +10,7 @@
 use super::{FileSystem, Inode, New};
 use crate::{
     bindings,
-    vfs::{acl, err_ptr, file::File, fileattr, to_int, xattr},
+    vfs::{acl, cred::Idmap, err_ptr, file::File, fileattr, to_int, xattr},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
@@ -42,11 +42,16 @@ impl Kill {
 pub(crate) struct Change<'a, T: FileSystem> {
     attr: &'a bindings::iattr,
     inode: &'a Inode<T>,
+    idmap: &'a Idmap,
 }
 
 impl<'a, T: FileSystem> Change<'a, T> {
     fn has(&self, bit: u32) -> bool {
         self.attr.ia_valid & bit != 0
+    }
+
+    fn sb(&self) -> *mut bindings::super_block {
+        self.inode.sb().as_raw()
     }
 
     /// New permissions.
@@ -75,15 +80,19 @@ impl<'a, T: FileSystem> Change<'a, T> {
     /// New owner.
     pub(crate) fn uid(&self) -> Option<u32> {
         self.has(bindings::ATTR_UID)
-            // SAFETY: Both pointers are valid for the call.
-            .then(|| unsafe { bindings::rust_fuse_iattr_uid(self.inode.sb().as_raw(), self.attr) })
+            // SAFETY: All pointers are valid for the call.
+            .then(|| unsafe {
+                bindings::rust_fuse_iattr_uid(self.idmap.as_raw(), self.sb(), self.attr)
+            })
     }
 
     /// New group.
     pub(crate) fn gid(&self) -> Option<u32> {
         self.has(bindings::ATTR_GID)
-            // SAFETY: Both pointers are valid for the call.
-            .then(|| unsafe { bindings::rust_fuse_iattr_gid(self.inode.sb().as_raw(), self.attr) })
+            // SAFETY: All pointers are valid for the call.
+            .then(|| unsafe {
+                bindings::rust_fuse_iattr_gid(self.idmap.as_raw(), self.sb(), self.attr)
+            })
     }
 
     /// New access time, and whether it was given (else it is the present).
@@ -201,25 +210,37 @@ pub(crate) trait Operations:
 {
     /// Makes sure that the cached attributes `wanted` ([`fields`]) are fresh enough, and says whether the server was asked;
     /// `force` asks for those of this moment. With `may_block` false it answers `ECHILD` where it would have to wait.
-    fn refresh(inode: &Inode<Self>, wanted: u32, force: bool, may_block: bool) -> Result<bool>;
+    fn refresh(_inode: &Inode<Self>, _wanted: u32, _force: bool, _may_block: bool) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Whether the current task may do this. `ECHILD` where it would have to wait and must not.
-    fn permission(inode: &Inode<Self>, mask: Mask) -> Result<Verdict>;
+    fn permission(_inode: &Inode<Self>, _mask: Mask) -> Result<Verdict> {
+        Ok(Verdict::ByMode)
+    }
 
     /// Whether the current task may use the mount at all, and whether modes decide about changes.
-    fn allowed(inode: &Inode<Self>) -> (bool, bool);
+    fn allowed(_inode: &Inode<Self>) -> (bool, bool) {
+        (true, true)
+    }
 
     /// Changes attributes. The inode lock is held.
-    fn setattr(inode: &Inode<Self>, change: &Change<'_, Self>) -> Result;
+    fn setattr(_inode: &Inode<Self>, _change: &Change<'_, Self>) -> Result {
+        Err(EPERM)
+    }
 
     /// The size of a preferred block, as a power of two.
-    fn block_bits(inode: &Inode<Self>) -> u32;
+    fn block_bits(_inode: &Inode<Self>) -> u32 {
+        kernel::page::PAGE_SHIFT as u32
+    }
 
     /// The time of birth as far as it is known: seconds and nanoseconds.
-    fn btime(inode: &Inode<Self>) -> Option<(i64, u32)>;
+    fn btime(_inode: &Inode<Self>) -> Option<(i64, u32)> {
+        None
+    }
 
     /// Modification and change time are about to be set here, for an inode that [keeps](New::keep_times) them.
-    fn times_change(inode: &Inode<Self>);
+    fn times_change(_inode: &Inode<Self>) {}
 }
 
 /// Wrappers of [`Operations`] for tables.
@@ -345,6 +366,7 @@ impl<T: Operations> Wrap<T> {
                         let change = Change {
                             attr: &*attr,
                             inode,
+                            idmap: Idmap::from_raw(idmap),
                         };
                         T::setattr(inode, &change)
                     },

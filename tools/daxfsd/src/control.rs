@@ -18,6 +18,7 @@ counters                     every opcode seen with its number of requests, then
 reset                        set all counters to zero
 mappings                     live mappings: window offset, length, file, file offset, ro or rw
 init                         what INIT has negotiated
+label                        security label that came with what was made last: attribute and value
 nofiles                      inodes, lookups, open handles and owners of locks of the client
 delay OPCODE|all MS          answer only after MS milliseconds; 0 ends it
 fault OPCODE|all COUNT KIND  answer the next COUNT requests wrongly
@@ -137,6 +138,10 @@ impl Control {
                     out,
                     "inodes {inodes}\nlookups {lookups}\nhandles {handles}\nlocks {locks}"
                 );
+            }
+            ["label"] => {
+                let label = self.server.label.lock().unwrap_or_else(|e| e.into_inner());
+                let _ = writeln!(out, "{label}");
             }
             ["delay", target, ms] => self.script.set_delay(target, ms)?,
             ["fault", target, count, kind] => self.script.add_fault(target, count, kind)?,

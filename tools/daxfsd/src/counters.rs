@@ -70,6 +70,8 @@ counters! {
     left_mapped,
     /// Faults played on the driver.
     faults,
+    /// Requests that name their caller, although mounts may show other owners than there are and nothing is made.
+    stray_ids,
     /// Names or paths that tried to leave the shared folder.
     escapes,
 }

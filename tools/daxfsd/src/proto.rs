@@ -43,6 +43,7 @@ pub const GETATTR_FH: u32 = 1 << 0;
 pub const WRITE_CACHE: u32 = 1 << 0;
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_FDATASYNC: u32 = 1 << 0;
+pub const ATTR_SUBMOUNT: u32 = 1 << 0;
 pub const ATTR_DAX: u32 = 1 << 1;
 pub const OPEN_KILL_SUIDGID: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;

@@ -96,6 +96,11 @@ pub fn statx(fd: RawFd, flags: i32, mask: u32) -> Res<libc::statx> {
     Ok(st)
 }
 
+/// The mount that a descriptor was opened through.
+pub fn mount_of(fd: RawFd) -> Res<u64> {
+    Ok(statx(fd, 0, libc::STATX_MNT_ID)?.stx_mnt_id)
+}
+
 pub fn fstatvfs(fd: RawFd) -> Res<libc::statvfs> {
     // SAFETY: statvfs is plain data.
     let mut st: libc::statvfs = unsafe { std::mem::zeroed() };

@@ -68,7 +68,8 @@ def modules(o, kdir):
     if not magic or magic[0] != release:
         raise SystemExit(f"error: {ko.name} was built for {magic[0] if magic else '?'}, the {o.kernel} guest runs {release}\n"
                          f"  rebuild it: make KDIR={kdir}")
-    return [ko]
+    samples = [ko.with_name("tinyfs.ko")] if os.environ.get("RUST_FUSE_SAMPLES") else []
+    return [ko, *samples]
 
 
 # What the stock daemon cannot show (windows, counters, faults) is not asked of it.

@@ -6,6 +6,7 @@
 
 mod attr;
 mod dir;
+mod ext;
 mod file;
 mod init;
 mod inode;
@@ -162,21 +163,6 @@ impl<'a> Request<'a> {
             _ => Ok((name, rest)),
         }
     }
-
-    /// The supplementary group that the client sends with a creation.
-    fn group(&self) -> Option<u32> {
-        let mut ext = self.ext;
-        while let Ok((hdr, rest)) = proto::ExtHeader::read_from_prefix(ext) {
-            if hdr.typ == proto::EXT_GROUPS {
-                let (n, groups) = u32::read_from_prefix(rest).ok()?;
-                return (n > 0)
-                    .then(|| u32::read_from_prefix(groups).ok().map(|(g, _)| g))
-                    .flatten();
-            }
-            ext = ext.get(hdr.size.max(8) as usize..)?;
-        }
-        None
-    }
 }
 
 /// An open file or folder.
@@ -200,6 +186,8 @@ pub struct Server {
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_fh: AtomicU64,
     pub locks: lock::Locks,
+    /// The security label that came with what was made last.
+    pub label: Mutex<String>,
     /// Negotiated INIT flags; 0 before INIT.
     flags: AtomicU64,
     /// What INIT said, for the control socket.
@@ -235,6 +223,7 @@ impl Server {
             handles: Mutex::new(HashMap::new()),
             next_fh: AtomicU64::new(1),
             locks: lock::Locks::default(),
+            label: Mutex::new(String::from("none")),
             flags: AtomicU64::new(0),
             init: Mutex::new(None),
         })
@@ -355,6 +344,7 @@ impl Server {
             req.bad("no INIT yet");
             return Err(Errno(libc::EIO));
         }
+        self.look_at_caller(req);
         match opcode {
             op::INIT => self.init(req),
             op::DESTROY => self.destroy(req),

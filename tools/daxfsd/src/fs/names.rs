@@ -69,7 +69,13 @@ impl Server {
     /// Looks a name up and takes a reference for the client.
     pub(super) fn lookup_in(&self, dir: &Inode, name: &CStr, pass: &Pass) -> Res<proto::EntryOut> {
         let fd = sys::open_beneath(dir.fd.as_raw_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-        self.entry(fd, name.to_bytes(), pass)
+        let submount = self.has(init::SUBMOUNTS)
+            && sys::mount_of(fd.as_raw_fd())? != sys::mount_of(dir.fd.as_raw_fd())?;
+        let mut entry = self.entry(fd, name.to_bytes(), pass)?;
+        if submount && entry.attr.mode & libc::S_IFMT == libc::S_IFDIR {
+            entry.attr.flags |= proto::ATTR_SUBMOUNT;
+        }
+        Ok(entry)
     }
 
     /// Gives back a reference that the client was not told of.

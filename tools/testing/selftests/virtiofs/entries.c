@@ -385,4 +385,33 @@ TEST_F(entries, leases)
 	close(dir);
 }
 
+/* Two names in one folder are looked up at once. */
+TEST_F(entries, lookups_run_together)
+{
+	const char *names[] = { "e/a", "e/d" };
+	char out[32] = "";
+	pid_t pid[2];
+	int i, status;
+
+	NEEDS_DAXFSD("requests that hang");
+	ASSERT_EQ(0, access(at(&self->fs, "e"), F_OK));
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault LOOKUP 2 hang"));
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (!pid[i])
+			_exit(access(at(&self->fs, names[i]), F_OK) ? errno : 0);
+	}
+	for (i = 0; i < 200 && atoi(out) < 2; i++) {
+		usleep(50000);
+		device(&self->fs, out, sizeof(out), "hung");
+	}
+	EXPECT_EQ(2, atoi(out));
+	EXPECT_EQ(0, device(&self->fs, NULL, 0, "faults clear"));
+	EXPECT_EQ(0, device(&self->fs, NULL, 0, "release-hung"));
+	for (i = 0; i < 2; i++) {
+		waitpid(pid[i], &status, 0);
+		EXPECT_EQ(0, status);
+	}
+}
+
 TEST_HARNESS_MAIN
