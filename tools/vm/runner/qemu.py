@@ -26,7 +26,8 @@ class Machine:
         self.transport, self.smp, self.out, self.sock = transport, smp, out, sock
         # Window address by tag, as the plugin is told (MMIO only).
         self.windows = {}
-        self.append = "panic=-1 oops=panic reboot=t quiet"
+        # A loaded host may be late with the first ticks of the timer, which the kernel would take for a broken one.
+        self.append = "panic=-1 oops=panic reboot=t quiet no_timer_check"
         # One CPU of a microvm can do with ISA devices, more need ACPI, whose machine has no serial interrupt and no
         # timer to calibrate the TSC with.
         self.acpi = smp > 1
