@@ -281,7 +281,6 @@ impl Conn {
     }
 
     /// Begins another epoch: no name and no list of a directory is believed without asking.
-    #[expect(dead_code, reason = "for NOTIFY_INC_EPOCH")]
     pub(crate) fn next_epoch(&self) {
         self.epoch.fetch_add(1, Full);
     }

@@ -83,6 +83,10 @@ impl Told {
             NotifyCode::INVAL_ENTRY => names::inval_entry(self, from),
             NotifyCode::DELETE => names::delete(self, from),
             NotifyCode::PRUNE => names::prune(self, from),
+            NotifyCode::INC_EPOCH => self.aside(|sb| {
+                sb.data().next_epoch();
+                Ok(())
+            }),
             _ => Err(EINVAL),
         }
     }

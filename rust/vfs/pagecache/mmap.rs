@@ -50,10 +50,9 @@ impl<T: Operations + file::Operations, G: Send + Sync + 'static> Holding<T, G> {
     /// For the mm only: the mapping is a copy of one whose private data is an `Arc<G>`.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
         // SAFETY: The original mapping still has its reference, so another one can be made.
-        let held: Arc<G> =
-            unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<G>()) }.into();
+        let original = unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<G>()) };
         // The copy has the address already.
-        let _ = Arc::into_raw(held);
+        let _ = Arc::into_raw(Arc::from(original));
     }
 
     /// # Safety

@@ -156,6 +156,21 @@ TEST_F(dev_names, delete)
 	close(dir);
 }
 
+/* Every name is asked for once more, whichever directory it is in. */
+TEST_F(dev_names, epoch)
+{
+	struct server *v = &self->v;
+
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	EXPECT_EQ(1, lookups(v, "n1"));
+	EXPECT_EQ(1, lookups(v, "n2"));
+	EXPECT_EQ(0, lookups(v, "n1") + lookups(v, "n2"));
+	EXPECT_EQ(0, notify(v, FUSE_NOTIFY_INC_EPOCH, "", 0, NULL, 0));
+	EXPECT_EQ(1, lookups(v, "n1"));
+	EXPECT_EQ(1, lookups(v, "n2"));
+	EXPECT_EQ(0, lookups(v, "n1") + lookups(v, "n2"));
+}
+
 TEST_F(dev_names, prune)
 {
 	struct server *v = &self->v;
