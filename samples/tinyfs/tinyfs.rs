@@ -5,9 +5,7 @@
 //!
 //! `mount -t tinyfs none /mnt` shows what is in [`NODES`]. [`vfs::FileSystem`] says what a super block, an inode and an open
 //! file hold (nothing here) and [`vfs::fs::Type`] how it is mounted. The other traits are the tables of operations: each is
-//! implemented, with what differs from "there is no such thing", for the one type [`TinyFs`].
-//!
-//! Nothing changes, so there is nothing to lock.
+//! implemented, with what differs from "there is no such thing", for the one type [`TinyFs`]. Nothing changes, so nothing is locked.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -26,54 +24,36 @@ mod bindings;
 #[path = "../../rust/errno.rs"]
 #[expect(dead_code, reason = "for all file systems")]
 mod errno;
+#[path = "../../rust/sync/mod.rs"]
+#[expect(dead_code, unused_imports, unused_macros, reason = "shared")]
+mod sync;
 #[path = "../../rust/vfs/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "for all file systems")]
 mod vfs;
 
-/// The file system.
 struct TinyFs;
 
 /// What is in it. The place in the list is the inode number; a name's directory comes before it.
 const NODES: &[Node] = &[
-    Node(0, "", What::Folder),
-    Node(0, "hello", What::File("Hello from the kernel\n")),
-    Node(0, "empty", What::File("")),
-    Node(0, "folder", What::Folder),
-    Node(3, "inside", What::File("One level down\n")),
-    Node(3, "up", What::Link("../hello")),
+    Node(0, "", FOLDER, ""),
+    Node(0, "hello", FILE, "Hello from the kernel\n"),
+    Node(0, "empty", FILE, ""),
+    Node(0, "folder", FOLDER, ""),
+    Node(3, "inside", FILE, "One level down\n"),
+    Node(3, "up", LINK, "../hello"),
 ];
 
-/// One inode: the directory that it is in, its name there, and what it is.
-struct Node(u64, &'static str, What);
+/// One inode: the directory that it is in, its name there, its mode, and what it says.
+struct Node(u64, &'static str, u32, &'static str);
 
-/// What an inode is.
-enum What {
-    Folder,
-    File(&'static str),
-    Link(&'static str),
-}
+const FOLDER: u32 = 0o040555;
+const FILE: u32 = 0o100444;
+const LINK: u32 = 0o120777;
 
 impl Node {
     /// The one with that inode number.
     fn get(number: u64) -> Result<&'static Self> {
         NODES.get(usize::try_from(number)?).ok_or(EIO)
-    }
-
-    /// File type and permissions.
-    fn mode(&self) -> u32 {
-        match self.2 {
-            What::Folder => 0o040555,
-            What::File(_) => 0o100444,
-            What::Link(_) => 0o120777,
-        }
-    }
-
-    /// What it says.
-    fn text(&self) -> &'static str {
-        match self.2 {
-            What::Folder => "",
-            What::File(text) | What::Link(text) => text,
-        }
     }
 
     /// What is in the directory with that inode number, each with its own.
@@ -93,15 +73,15 @@ fn inode(sb: &SuperBlock<TinyFs>, number: u64) -> Result<Ref<TinyFs>> {
     };
     new.init(&Attributes {
         ino: number + 1,
-        mode: node.mode(),
+        mode: node.2,
         nlink: 1,
-        size: node.text().len() as u64,
+        size: node.3.len() as u64,
         ..Attributes::default()
     });
     match node.2 {
-        What::Folder => new.set_dir(),
-        What::File(_) => new.set_file(),
-        What::Link(_) => new.set_link(),
+        FOLDER => new.set_dir(),
+        LINK => new.set_link(),
+        _ => new.set_file(),
     }
     Ok(new.done())
 }
@@ -137,12 +117,9 @@ impl vfs::fs::Type for TinyFs {
 impl vfs::dir::Operations for TinyFs {
     fn lookup(dir: &Inode<Self>, name: &[u8]) -> Result<Found<Self>> {
         let found = Node::children(dir.key()).find(|(_, node)| node.1.as_bytes() == name);
-        Ok(Found {
-            inode: found
-                .map(|(number, _)| inode(dir.sb(), number))
-                .transpose()?,
-            belief: Belief::FOREVER,
-        })
+        let inode = found.map(|(number, _)| inode(dir.sb(), number));
+        let (inode, belief) = (inode.transpose()?, Belief::FOREVER);
+        Ok(Found { inode, belief })
     }
 }
 
@@ -158,7 +135,7 @@ impl vfs::file::DirOperations for TinyFs {
         // Positions 0 and 1 are those of the dots; what comes behind the entry of inode 1 is at 3.
         for (number, node) in Node::children(file.inode().key()) {
             let ended = number + 1 < out.pos();
-            if !ended && !out.emit(node.1.as_bytes(), number + 1, node.mode() >> 12, number + 2) {
+            if !ended && !out.emit(node.1.as_bytes(), number + 1, node.2 >> 12, number + 2) {
                 break;
             }
         }
@@ -172,7 +149,7 @@ impl vfs::file::Operations for TinyFs {
     }
 
     fn read(io: &mut Read<'_, Self>) -> Result<usize> {
-        let text = Node::get(io.file().inode().key())?.text().as_bytes();
+        let text = Node::get(io.file().inode().key())?.3.as_bytes();
         io.copy_at_pos(text)
     }
 }
@@ -180,7 +157,7 @@ impl vfs::file::Operations for TinyFs {
 impl vfs::inode::LinkOperations for TinyFs {
     fn read_link(inode: &Inode<Self>) -> Result<(KVec<u8>, bool)> {
         let mut text = KVec::new();
-        text.extend_from_slice(Node::get(inode.key())?.text().as_bytes(), GFP_KERNEL)?;
+        text.extend_from_slice(Node::get(inode.key())?.3.as_bytes(), GFP_KERNEL)?;
         Ok((text, true))
     }
 }
@@ -191,6 +168,7 @@ impl vfs::fileattr::Operations for TinyFs {}
 impl vfs::xattr::Operations for TinyFs {}
 impl vfs::file::IoctlOperations for TinyFs {}
 impl vfs::file::LockOperations for TinyFs {}
+impl vfs::file::PollOperations for TinyFs {}
 
 module! {
     type: Module,
@@ -201,7 +179,6 @@ module! {
     alias: ["fs-tinyfs"],
 }
 
-/// What the module registers.
 #[pin_data]
 struct Module {
     #[pin]

@@ -26,7 +26,9 @@ pub(crate) trait Operations: IoctlOperations + LockOperations + PollOperations {
     /// Opens. `EINVAL` and every error of the server are handed to the caller.
     fn open(inode: &Inode<Self>, opening: &Opening<'_>) -> Result<KBox<Self::File>>;
     /// A file that the server has created and opened is opened here. `flags` of what was opened may change.
-    fn opened(inode: &Inode<Self>, opening: &Opening<'_>, data: &mut Self::File) -> Result;
+    fn opened(_inode: &Inode<Self>, _opening: &Opening<'_>, _data: &mut Self::File) -> Result {
+        Ok(())
+    }
     /// Runs at the last close.
     fn release(_inode: &Inode<Self>, _flags: u32, _data: KBox<Self::File>) {}
     /// Runs when `owner` closes a descriptor.

@@ -13,10 +13,14 @@ use kernel::prelude::*;
 pub(crate) trait PollOperations: FileSystem {
     /// What is woken when the state of the file changes; without one it is always ready. It is part of what the file, its inode
     /// or its super block hold, so it lives as long as the file.
-    fn poll_queue(file: &File<Self>) -> Option<&WaitQueue>;
+    fn poll_queue(_file: &File<Self>) -> Option<&WaitQueue> {
+        None
+    }
 
     /// Which of `events` (`POLL*`) are there. `waits` says whether somebody waits for a change. `None`: it is always ready.
-    fn poll(file: &File<Self>, events: u32, waits: bool) -> Result<Option<u32>>;
+    fn poll(_file: &File<Self>, _events: u32, _waits: bool) -> Result<Option<u32>> {
+        Ok(None)
+    }
 }
 
 /// Wrappers of [`PollOperations`].
