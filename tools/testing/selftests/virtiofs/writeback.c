@@ -114,6 +114,8 @@ TEST_F(writeback, many_writes)
 {
 	size_t off;
 
+	if (module_is_c())
+		SKIP(return, "known difference: little may be dirty there (a strict limit of 1 %), so the flusher begins early");
 	fill(self->buf, 0, SIZE, 1);
 	for (off = 0; off < SIZE; off += 1000)
 		ASSERT_LT(0, pwrite(self->fd, self->buf + off, SIZE - off < 1000 ? SIZE - off : 1000, off));
