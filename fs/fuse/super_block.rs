@@ -74,10 +74,18 @@ impl Mount {
     /// Tells the server that a file is closed. A server that is a process may be the one that closes it, so nobody waits for
     /// such a server.
     pub(crate) fn close<O: Operation<Reply = ()>>(&self, sb: &SuperBlock<Fuse>, op: &O) {
-        let waits = matches!(self.origin, Origin::Virtiofs(_));
+        let waits = self.is_trusted();
         let t = &**self.transport();
         if waits || chan::send_detached(t, Caller::current(sb), op).is_err() {
             let _ = self.call(sb, op);
+        }
+    }
+
+    /// Whether the server is trusted to answer, so that a close, sync(2) and the end of the mount may wait for it.
+    fn is_trusted(&self) -> bool {
+        match &self.origin {
+            Origin::Virtiofs(_) => true,
+            Origin::Dev(served) => served.block,
         }
     }
 
@@ -119,6 +127,9 @@ impl FileSystem for Fuse {
         match &data.origin {
             Origin::Virtiofs(_) => data.conn.end(),
             Origin::Dev(served) => {
+                if served.block && data.conn.is_negotiated() {
+                    data.conn.end();
+                }
                 served.abort();
                 data.conn.stop();
                 if let Some(backings) = data.conn.backings() {
@@ -189,8 +200,7 @@ impl FileSystem for Fuse {
     fn sync(root: &Inode) -> Result {
         let conn: &Conn = root.sb().data();
         // A server that is a process must not be able to hold up a sync(2) of everything.
-        let process = matches!(root.sb().data().origin(), Origin::Dev(_));
-        if process || conn.missing.syncfs.get() {
+        if !root.sb().data().is_trusted() || conn.missing.syncfs.get() {
             return Ok(());
         }
         let op = Syncfs {
@@ -236,6 +246,10 @@ impl FileSystem for Fuse {
             }
             if let Some(max) = access.max_read {
                 write!(out, ",max_read={max}").map_err(|_| EINVAL)?;
+            }
+            let block = sb.block_size();
+            if sb.is_on_block_device() && block != dev::mount::BLOCK_SIZE as usize {
+                write!(out, ",blksize={block}").map_err(|_| EINVAL)?;
             }
         }
         if let Some(mode) = data.conn.dax_mode().name() {

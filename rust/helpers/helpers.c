@@ -3,6 +3,7 @@
 
 #include "vfs.c"
 #include "lock.c"
+#include "block.c"
 #include "chardev.c"
 #include "pagecache.c"
 #include "backing.c"

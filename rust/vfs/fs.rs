@@ -177,6 +177,10 @@ pub(crate) trait Type: Sized + 'static {
     const NAME: &'static CStr;
     /// `FS_*` flags.
     const FLAGS: u32 = 0;
+    /// It is mounted from a block device, of which there is one super block; [`Self::same`] does not count then.
+    const BLOCK: bool = false;
+    /// What its users may write before it is written back is little: whoever writes it back is not trusted to do so soon.
+    const STRICT: bool = false;
 
     /// What all its mounts share.
     type Context: Send + Sync + 'static;
@@ -299,7 +303,12 @@ impl<M: Type> Registration<M> {
                 fs.write(pin_init::zeroed());
                 (*fs).owner = module.as_ptr().cast();
                 (*fs).name = M::NAME.as_char_ptr();
-                (*fs).fs_flags = M::FLAGS as c_int;
+                let block = if M::BLOCK {
+                    bindings::FS_REQUIRES_DEV
+                } else {
+                    0
+                };
+                (*fs).fs_flags = (M::FLAGS | block) as c_int;
                 (*fs).init_fs_context = Some(init_fs_context::<M>);
                 (*fs).kill_sb = Some(super_block::kill_sb::<M::Fs>);
             }
@@ -446,6 +455,12 @@ impl<M: Type> Context<M> {
         let candidate = M::prepare(&registration.context, &this.options, source)?;
         // SAFETY: `free` or the super block takes the reference back.
         unsafe { (*fc).s_fs_info = Arc::into_raw(candidate).cast_mut().cast() };
+        if M::BLOCK {
+            // SAFETY: The context is valid, with a candidate; the callback fits its type.
+            return kernel::error::to_result(unsafe {
+                bindings::get_tree_bdev(fc, Some(Self::fill_block))
+            });
+        }
         // SAFETY: The context is valid; both callbacks fit its type.
         let sb = super::from_err_ptr(unsafe {
             bindings::sget_fc(
@@ -468,6 +483,17 @@ impl<M: Type> Context<M> {
             (*fc).root = bindings::rust_fuse_dget((*sb).s_root);
         }
         Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// For `get_tree_bdev` only: `sb` is new, with the candidate of `fc`, which `init_fs_context` set up.
+    unsafe extern "C" fn fill_block(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        to_int(unsafe { super_block::fill::<M>(sb, &Self::get(fc).options) })
     }
 
     /// # Safety

@@ -15,9 +15,11 @@ use crate::{
         init::{InitIn, InitOut},
         KERNEL_MINOR_VERSION, KERNEL_VERSION,
     },
+    sync::Ticker,
+    sysctl,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
-use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, time::Msecs};
 
 /// The oldest minor version that is spoken: the first whose structures are those of today, but for a shorter answer to INIT.
 const MINOR_MIN: u32 = 12;
@@ -25,6 +27,8 @@ const MINOR_MIN: u32 = 12;
 const READAHEAD: u32 = 1 << 20;
 /// Bytes of a WRITE of old servers.
 const WRITE_MIN: usize = 4096;
+/// How often the age of requests is looked at, in milliseconds.
+const WATCH: Msecs = 5000;
 /// Pages of a request where the server does not say.
 const PAGES_DEFAULT: usize = 32;
 
@@ -165,6 +169,11 @@ impl Conn {
             sb.set_time_gran(reply.time_gran);
         }
         sb.set_readahead(reply.max_readahead.min(READAHEAD));
+        self.watch(if flags.contains(InitFlags::REQUEST_TIMEOUT) {
+            reply.request_timeout.into()
+        } else {
+            0
+        });
         // Last: whoever sees it finds the rest done.
         self.negotiated.populate(Negotiated {
             flags,
@@ -172,6 +181,23 @@ impl Conn {
             max_read: most.min(self.read_limit.load(Relaxed)),
         });
         Ok(())
+    }
+
+    /// Has the session end when a request is not answered in time, if there is such a time.
+    fn watch(&self, server: u32) {
+        let Some(seconds) = sysctl::timeout(server).filter(|_| self.transport().is_process())
+        else {
+            return;
+        };
+        let transport = self.transport().clone();
+        let age = u64::from(seconds) * 1000;
+        let started = KBox::new(move || transport.clone().expire(age), GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|tick| Ticker::new(WATCH, tick));
+        match started {
+            Ok(ticker) => drop(self.watcher.populate(ticker)),
+            Err(_) => pr_warn!("no memory to watch the time of requests\n"),
+        }
     }
 
     /// The features that this mount offers.
@@ -205,6 +231,7 @@ impl Conn {
         if self.transport().is_process() {
             flags |= InitFlags::ABORT_ERROR
                 | InitFlags::HAS_RESEND
+                | InitFlags::REQUEST_TIMEOUT
                 | InitFlags::HAS_EXPIRE_ONLY
                 | InitFlags::SPLICE_READ
                 | InitFlags::SPLICE_WRITE

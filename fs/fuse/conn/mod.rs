@@ -15,6 +15,7 @@ use crate::{
     lock::Scramble,
     poll::Polls,
     proto::flags::{InitFlags, WriteFlags},
+    sync::Ticker,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
 use kernel::{
@@ -78,6 +79,8 @@ pub(crate) struct Missing {
     pub(crate) syncfs: Flag,
     /// STATX: there are no times of birth.
     pub(crate) statx: Flag,
+    /// BMAP.
+    pub(crate) bmap: Flag,
     /// POLL: files are always ready.
     pub(crate) poll: Flag,
 }
@@ -125,6 +128,8 @@ pub(crate) struct Conn {
     pub(crate) missing: Missing,
     /// Files that somebody waits for.
     pub(crate) polls: Arc<Polls>,
+    /// Looks at the age of requests.
+    watcher: SetOnce<Pin<KBox<Ticker>>>,
 }
 
 impl Conn {
@@ -152,6 +157,7 @@ impl Conn {
             attr_version: Atomic::new(1),
             missing: Missing::default(),
             polls: Polls::new()?,
+            watcher: SetOnce::new(),
         })
     }
 
@@ -203,6 +209,11 @@ impl Conn {
             max_read: 4096,
         };
         self.negotiated.as_ref().unwrap_or(NOTHING)
+    }
+
+    /// Whether INIT was answered.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.negotiated.as_ref().is_some()
     }
 
     /// Whether both sides have `flag`.

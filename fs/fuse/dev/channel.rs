@@ -17,6 +17,7 @@ use crate::{
     notify::Told,
     proto::{flags::InitFlags, ids::Unique},
     sync::{waitq::new_waitq, WaitQueue},
+    sysctl,
 };
 use kernel::{
     new_spinlock,
@@ -26,9 +27,6 @@ use kernel::{
         Arc, ArcBorrow, SetOnce, SpinLock,
     },
 };
-
-/// Most pages of data in a request.
-const MAX_PAGES: usize = 256;
 
 /// The way to one server.
 #[pin_data]
@@ -42,6 +40,8 @@ pub(crate) struct Channel {
     signals: SignalList,
     pool: Pin<KBox<Pool>>,
     backings: Arc<Backings>,
+    /// Most pages of data in a request.
+    max_pages: usize,
     /// The number of the connection for users: the device number of its mount.
     id: Atomic<u32>,
     /// Most bytes of a WRITE that was agreed on.
@@ -69,6 +69,7 @@ impl Channel {
                 signals: SignalList::new(),
                 pool,
                 backings,
+                max_pages: sysctl::max_pages(),
                 id: Atomic::new(0),
                 max_write: Atomic::new(4096),
                 agreed: AtomicFlag::new(false),
@@ -239,6 +240,21 @@ impl Transport for Channel {
         true
     }
 
+    fn expire(self: Arc<Self>, age: u64) -> bool {
+        let (connected, late) = {
+            let queue = self.queue.lock();
+            (queue.connected, queue.is_late(age))
+        };
+        if late {
+            pr_warn!(
+                "fuse: the server of connection {} is late: it is given up\n",
+                self.id()
+            );
+            Self::abort(self.as_arc_borrow());
+        }
+        connected && !late
+    }
+
     fn signalled(&self, unique: Unique) {
         let tell = self.queue.lock().signal(unique);
         if tell {
@@ -267,7 +283,7 @@ impl Transport for Channel {
     }
 
     fn max_pages(&self) -> usize {
-        MAX_PAGES
+        self.max_pages
     }
 
     fn agreed(&self, flags: InitFlags, max_write: usize) {

@@ -9,6 +9,7 @@
 use crate::{
     chan::{forget::ForgetList, ForgetNode, Request, Waiter},
     proto::ids::{NodeId, Unique},
+    vfs::time::Moment,
 };
 use kernel::{prelude::*, sync::Arc};
 
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     pub(super) device: u32,
     /// Where FORGETs of its inode wait for its end.
     node: usize,
+    /// When it was sent.
+    born: Moment,
     /// It was sent again, under an id that says so.
     resent: bool,
     /// Its sender has got a signal.
@@ -55,6 +58,7 @@ impl Entry {
             waiter: request.waiter(),
             device: 0,
             node: node(request.nodeid()),
+            born: Moment::now(),
             resent: false,
             signalled: false,
             to_tell: false,
@@ -432,6 +436,21 @@ impl Queue {
             }
         }
         gone
+    }
+
+    /// Whether a request was sent so many milliseconds ago.
+    pub(super) fn is_late(&self, age: u64) -> bool {
+        let pending = [&self.pending.front, &self.pending.back];
+        Iterator::chain(pending.into_iter(), &self.read).any(|list| {
+            let mut at = list.as_deref();
+            while let Some(entry) = at {
+                if entry.born.elapsed_ms() > age {
+                    return true;
+                }
+                at = entry.next.as_deref();
+            }
+            false
+        })
     }
 
     /// Takes out all entries.
