@@ -30,11 +30,14 @@ FIXTURE_SETUP(dev_block)
 	ASSERT_EQ(0, ftruncate(file, 1 << 20));
 	ASSERT_EQ(0, ioctl(self->loop, LOOP_SET_FD, file));
 	close(file);
+	/* A device that somebody may write to is not mounted. */
+	close(self->loop);
 }
 
 FIXTURE_TEARDOWN(dev_block)
 {
 	server_end(&self->v);
+	self->loop = open(self->disk, O_RDONLY | O_CLOEXEC);
 	ioctl(self->loop, LOOP_CLR_FD);
 	close(self->loop);
 }
