@@ -21,7 +21,7 @@ shell: ## a prompt in a guest, the share mounted at /mnt
 gdb: ## as shell, with QEMU waiting for gdb
 	@$(RUN) --shell --gdb --kernel debug --module $(or $(MODULE),rust)
 
-check: ## host, lint, and guests on PCI, MMIO, with stock virtiofsd, /dev/fuse, the C modules, for leaks, with hostile servers, and by differences
+check: ## host, lint, and guests on PCI, MMIO, with stock virtiofsd, /dev/fuse, the C modules, for leaks, with hostile servers and real programs, and by differences
 	@tools/testing/check
 
 check-long: check ## check, and what takes longer
