@@ -41,6 +41,8 @@ class Share:
         else:
             command = ["/usr/libexec/virtiofsd", "--shared-dir", str(self.folder), "--socket-path", self.socket,
                        "--sandbox", "none", "--cache", "auto"]
+        # A guest must not make files that the run cannot remove at its end.
+        command = ["setpriv", "--bounding-set", "-linux_immutable"] + command
         command += [f"--{k}" if v is None else f"--{k}={v}" for k, v in self.options.items()]
         with open(self.log, "wb") as log:
             log.write((" ".join(command) + "\n").encode())
