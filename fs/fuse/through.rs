@@ -8,6 +8,7 @@
 use crate::{
     attr,
     chan::{Flow, Payload},
+    direct::rounds,
     ops::file::Write,
     proto::{file::WriteIn, ids::NodeId},
     vfs::{iter, pagecache::Operations as _},
@@ -17,20 +18,10 @@ use kernel::prelude::*;
 
 /// Writes. The inode lock is held for writing.
 pub(crate) fn write(io: &mut iter::Write<'_, Fuse>) -> Result<usize> {
-    let mut done = 0;
-    while io.len() > 0 {
-        match write_once(io) {
-            Ok((written, wanted)) => {
-                done += written;
-                if written < wanted {
-                    break;
-                }
-            }
-            Err(_) if done > 0 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
+    rounds(|_| match io.len() {
+        0 => Ok(None),
+        _ => write_once(io).map(Some),
+    })
 }
 
 /// One WRITE. Gives the bytes that were written, and how many were to be.
