@@ -188,12 +188,12 @@ impl Operations for Fuse {
                     Ok(_) => parts.set_error(EIO),
                     Err(failed) => parts.set_error(failed.error),
                 }
-                if let Some(inode) = parts.inode() {
+                // Who waits for the ticket looks for what became dirty since, in pages that are not being written.
+                parts.end(|inode| {
                     attr::written_back(inode);
                     local::written_back(inode);
                     inode.data().writeback.written(ticket);
-                }
-                parts.end();
+                });
             },
         );
     }

@@ -14,7 +14,7 @@ use crate::{
     inode::Inode,
     local,
     sync::{
-        waitq::{dying, new_waitq},
+        waitq::{exiting, new_waitq},
         WaitQueue,
     },
     vfs::iter,
@@ -151,9 +151,6 @@ impl WriteBack {
     ///
     /// `EINTR` on a fatal signal.
     pub(crate) fn wait(&self) -> Result {
-        if dying() && !self.state.lock().idle() {
-            return Err(EINTR);
-        }
         let old = self.changed.wait_killable(|| {
             let mut state = self.state.lock();
             if state.idle() {
@@ -272,13 +269,22 @@ pub(crate) fn sync(inode: &Inode, start: u64, end: u64) -> Result {
         return Ok(());
     }
     let writeback = &inode.data().writeback;
-    // What is dirty again while it is being written is waited for inside the kernel where no signal helps; so here first.
-    if let Err(e) = writeback.wait() {
-        let _ = inode.start_write_back(start, end, false);
-        return Err(e);
-    }
-    let started = inode.start_write_back(start, end, true);
-    writeback.wait()?;
+    // What is being written now may have become dirty again since, and is then left out below; so it has to end first. What
+    // begins to be written meanwhile has all that the caller wants written.
+    let pool = inode.sb().data().transport().pool();
+    let wait = || {
+        if pool.is_given_up() && !writeback.state.lock().idle() {
+            return Err(EINTR);
+        }
+        let waited = writeback.wait();
+        if waited.is_err() && exiting() {
+            pool.set_silent(true);
+        }
+        waited
+    };
+    let waited = wait();
+    let started = inode.start_write_back(start, end);
+    waited.and_then(|()| wait())?;
     WriteBack::prune(inode);
     started
 }

@@ -38,6 +38,7 @@
 
 /* Constants that bindgen cannot read from macros with casts. */
 static const unsigned int RUST_FUSE_TASK_KILLABLE = TASK_KILLABLE;
+static const unsigned int RUST_FUSE_TASK_IDLE = TASK_IDLE;
 static const unsigned int RUST_FUSE_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;
 static const unsigned int RUST_FUSE_TASK_NORMAL = TASK_NORMAL;
 static const unsigned long RUST_FUSE_SB_RDONLY = SB_RDONLY;

@@ -53,6 +53,24 @@ RUST_FUSE_HELPER(void, ihold, struct inode *inode)
 	ihold(inode);
 }
 
+/*
+ * Gives up a reference. It may belong to I/O that the flusher has just begun, and failed to begin: the flusher would wait
+ * for itself if it ended the inode. The inode then stays, without users, until somebody uses it or its pages go.
+ */
+RUST_FUSE_HELPER(void, iput_not_writing, struct inode *inode)
+{
+	if (atomic_add_unless(&inode->i_count, -1, 1))
+		return;
+	spin_lock(&inode->i_lock);
+	if (inode_state_read(inode) & I_SYNC) {
+		atomic_dec(&inode->i_count);
+		spin_unlock(&inode->i_lock);
+		return;
+	}
+	spin_unlock(&inode->i_lock);
+	iput(inode);
+}
+
 RUST_FUSE_HELPER(void, inode_list_lock, struct super_block *sb)
 {
 	spin_lock(&sb->s_inode_list_lock);

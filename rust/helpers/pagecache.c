@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for <linux/dcache.h> and <linux/pagemap.h>: what a server tells about names and data without being asked. */
+/* Shims for <linux/dcache.h>, <linux/pagemap.h> and <linux/writeback.h>: what becomes of names and cached data. */
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/stringhash.h>
+#include <linux/writeback.h>
 
 RUST_FUSE_HELPER(bool, d_mountpoint, const struct dentry *dentry)
 {
@@ -71,4 +72,27 @@ RUST_FUSE_HELPER(size_t, retrieve_folio, struct address_space *mapping, loff_t p
 	}
 	folio_put(folio);
 	return len;
+}
+
+/*
+ * Has what is dirty in [@start, @end] written. Other than filemap_fdatawrite_range() it waits for no page: what is being
+ * written already is left out. That it is for a sync distinguishes it from the flusher, which may be refused.
+ */
+RUST_FUSE_HELPER(int, write_range, struct address_space *mapping, loff_t start, loff_t end)
+{
+	struct writeback_control wbc = {
+		.sync_mode = WB_SYNC_NONE,
+		.for_sync = 1,
+		.nr_to_write = LONG_MAX,
+		.range_start = start,
+		.range_end = end,
+	};
+	int r;
+
+	if (!mapping->a_ops->writepages || !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
+		return 0;
+	wbc_attach_fdatawrite_inode(&wbc, mapping->host);
+	r = mapping->a_ops->writepages(mapping, &wbc);
+	wbc_detach_inode(&wbc);
+	return r;
 }

@@ -21,6 +21,8 @@ const FOREVER: c_long = c_long::MAX;
 
 /// Milliseconds after which a task that ends looks whether it was killed.
 const EXIT_SLICE: Msecs = 200;
+/// How often it looks, before it ends without what it waits for: nobody can kill a process that ends by itself.
+const EXIT_SLICES: u32 = 50;
 
 /// The state of a task that only a fatal signal wakes.
 const KILLABLE: u32 = bindings::RUST_FUSE_TASK_KILLABLE;
@@ -70,27 +72,26 @@ impl WaitQueue {
 
     /// Sleeps until `ready` gives a value. `ready` runs with the task state set, so it must not sleep itself.
     ///
-    /// A task that ends (and closes its files) is woken by no signal. One that ends by itself waits until its process is
-    /// killed, as others do; one that ends since it was killed does not wait for long.
+    /// A task that ends (and closes its files) is woken by no signal, and if its process ends by itself it gets none. It waits
+    /// for 10 seconds, and not for long if it ends since it was killed.
     ///
     /// # Errors
     ///
-    /// `EINTR` when a fatal signal arrived first.
+    /// `EINTR` when a fatal signal arrived first, or the time of a task that ends is over.
     pub(crate) fn wait_killable<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Result<R> {
-        let exiting = exiting();
-        let left = if exiting {
-            msecs_to_jiffies(EXIT_SLICE) as c_long
-        } else {
-            FOREVER
-        };
-        loop {
+        if !exiting() {
+            return self.wait(KILLABLE, FOREVER, ready)?.ok_or(EINTR);
+        }
+        for _ in 0..EXIT_SLICES {
+            let left = msecs_to_jiffies(EXIT_SLICE) as c_long;
             if let Some(r) = self.wait(KILLABLE, left, &mut ready)? {
                 return Ok(r);
             }
-            if exiting && (dying() || killed()) {
-                return Err(EINTR);
+            if dying() || killed() {
+                break;
             }
         }
+        Err(EINTR)
     }
 
     /// As [`Self::wait_killable`], but every signal that the task does not ignore ends the wait.
@@ -180,6 +181,15 @@ impl WaitQueue {
         self.wait(KILLABLE, msecs_to_jiffies(ms) as c_long, ready)
     }
 
+    /// Sleeps until `ready` gives a value, for `ms` milliseconds at most, whatever signals come.
+    pub(crate) fn wait_for<R>(&self, ms: Msecs, ready: impl FnMut() -> Option<R>) -> Option<R> {
+        let left = msecs_to_jiffies(ms) as c_long;
+        // Without a signal that counts there is no error.
+        self.wait(bindings::RUST_FUSE_TASK_IDLE, left, ready)
+            .ok()
+            .flatten()
+    }
+
     /// Wakes every waiter, but of those that are woken one at a time only one.
     pub(crate) fn wake_one(&self) {
         // SAFETY: The head is initialised.
@@ -208,7 +218,7 @@ impl WaitQueue {
 }
 
 /// Whether the current task ends.
-fn exiting() -> bool {
+pub(crate) fn exiting() -> bool {
     // SAFETY: Reads the current task.
     unsafe { bindings::rust_fuse_exiting() }
 }

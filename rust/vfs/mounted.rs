@@ -6,17 +6,21 @@
 //! the end of the mount call to the beginning of the unmount, which waits for those that have it: later, an inode that
 //! somebody still holds would outlive its super block.
 //!
-//! Locks: one mutex, held for a moment only; who has the super block holds no lock of this. The super block's list of inodes has
-//! a spinlock, with the inode's own inside.
+//! Locks: one spinlock, and inside it that of a wait queue; who has the super block holds no lock of this. The super block's
+//! list of inodes has a spinlock, with the inode's own inside.
 
 use super::{inode::Ref, FileSystem, SuperBlock};
-use crate::bindings;
-use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{
-    new_condvar, new_mutex,
-    prelude::*,
-    sync::{CondVar, Mutex},
+use crate::{
+    bindings,
+    sync::{waitq::new_waitq, WaitQueue},
 };
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{new_spinlock, prelude::*, sync::SpinLock, time::Msecs};
+
+/// How long an unmount that was killed goes on to wait before it ends what it waits for by force: the server may be slow,
+/// and what is written would be lost. In slices of so many milliseconds.
+const GRACE: u32 = 20;
+const SLICE: Msecs = 500;
 
 /// A super block, while it is mounted.
 ///
@@ -26,10 +30,10 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Mounted<T: FileSystem> {
     #[pin]
-    state: Mutex<State>,
+    state: SpinLock<State>,
     /// The last user is gone.
     #[pin]
-    unused: CondVar,
+    unused: WaitQueue,
     _fs: PhantomData<T>,
 }
 
@@ -46,11 +50,7 @@ struct User<'a, T: FileSystem>(&'a Mounted<T>);
 
 impl<T: FileSystem> Drop for User<'_, T> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.users -= 1;
-        if state.users == 0 {
-            self.0.unused.notify_all();
-        }
+        self.0.leave();
     }
 }
 
@@ -59,8 +59,8 @@ impl<T: FileSystem> Mounted<T> {
     pub(crate) fn new() -> impl PinInit<Self> {
         // INVARIANT: It holds none.
         pin_init!(Self {
-            state <- new_mutex!(State { sb: None, users: 0 }, "vfs::Mounted"),
-            unused <- new_condvar!("vfs::Mounted"),
+            state <- new_spinlock!(State { sb: None, users: 0 }, "vfs::Mounted"),
+            unused <- new_waitq!("vfs::Mounted"),
             _fs: PhantomData,
         })
     }
@@ -77,6 +77,24 @@ impl<T: FileSystem> Mounted<T> {
         Some(work(unsafe { SuperBlock::from_raw(sb.as_ptr()) }))
     }
 
+    /// Counts a user of `sb`, unless its unmount has begun. It has to [`leave`](Self::leave).
+    pub(super) fn enter(&self, sb: &SuperBlock<T>) -> bool {
+        let mut state = self.state.lock();
+        let is_lent = state.sb.is_some_and(|lent| lent.as_ptr() == sb.as_raw());
+        state.users += usize::from(is_lent);
+        is_lent
+    }
+
+    /// Counts a user no more. The super block may be gone afterwards.
+    pub(super) fn leave(&self) {
+        let mut state = self.state.lock();
+        state.users -= 1;
+        if state.users == 0 {
+            // With the lock held: who is waked may free this as soon as it has it.
+            self.unused.wake_all();
+        }
+    }
+
     /// Lends the super block out.
     ///
     /// # Safety
@@ -87,16 +105,27 @@ impl<T: FileSystem> Mounted<T> {
         self.state.lock().sb = NonNull::new(sb);
     }
 
-    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it.
-    pub(super) fn close(&self, sb: *mut bindings::super_block) {
+    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it; once the task was killed, `abort` is
+    /// called to make them end.
+    pub(super) fn close(&self, sb: *mut bindings::super_block, abort: impl FnOnce()) {
         let mut state = self.state.lock();
         if state.sb.is_none_or(|lent| lent.as_ptr() != sb) {
             return;
         }
         state.sb = None;
-        while state.users > 0 {
-            self.unused.wait(&mut state);
+        drop(state);
+        let unused = || (self.state.lock().users == 0).then_some(());
+        if self.unused.wait_killable(unused).is_ok() {
+            return;
         }
+        for _ in 0..GRACE {
+            if self.unused.wait_for(SLICE, unused).is_some() {
+                return;
+            }
+        }
+        abort();
+        // What cannot be ended has memory that is still in use.
+        while self.unused.wait_for(SLICE, unused).is_none() {}
     }
 }
 

@@ -308,6 +308,18 @@ unsafe fn finish<T: FileSystem>(this: &SuperBlock<T>, root: inode::Ref<T>) -> Re
     Ok(())
 }
 
+impl<T: FileSystem> SuperBlock<T> {
+    /// Writes what is dirty, and tells what is news. The unmount does that as well, but where no signal ends it. What is
+    /// written is waited for with all else that keeps an inode.
+    fn write_all(&self) {
+        self.for_each_inode(|inode| {
+            if inode.has_dirty_pages() {
+                let _ = inode.start_write_back(0, u64::MAX);
+            }
+        });
+    }
+}
+
 /// Ends a super block.
 ///
 /// # Safety
@@ -318,8 +330,12 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
     unsafe {
         let info = (*sb).s_fs_info;
         if !info.is_null() {
-            if let Some(mounted) = T::mounted(&*info.cast::<T::Super>()) {
-                mounted.close(sb);
+            let this = SuperBlock::<T>::from_raw(sb);
+            if !this.is_new() {
+                this.write_all();
+            }
+            if let Some(mounted) = T::mounted(this.data()) {
+                mounted.close(sb, || T::abort(this.data()));
             }
         }
         bindings::kill_anon_super(sb);

@@ -13,12 +13,15 @@ use super::{Failed, Operation, Request, Transport, Waiter, Woken};
 use crate::{
     errno,
     proto::{ids::Unique, opcode::Opcode},
+    sync::waitq::exiting,
 };
 use kernel::{prelude::*, sync::Arc, time::Msecs};
 
 /// The first and the longest pause before the server is told again, in milliseconds.
 const PAUSE: Msecs = 1;
 const PAUSE_MAX: Msecs = 64;
+/// How long a task that ends waits for a server that others have waited for in vain, in milliseconds.
+const BRIEF: Msecs = 200;
 
 /// Whether a request may be taken back: not where it ends something at the server.
 fn may_cancel(opcode: Opcode) -> bool {
@@ -64,19 +67,39 @@ pub(super) fn send<O: Operation>(
     request: KBox<Request>,
 ) -> Result<KBox<Request>, Left> {
     let (waiter, unique) = (request.waiter(), request.unique());
+    let pool = t.pool();
+    let given_up = pool.is_given_up();
     t.submit(request);
-    let done = if t.is_process() {
+    let done = if given_up {
+        wait_briefly(&waiter).map_err(Left::Unknown)
+    } else if exiting() {
+        // No signal comes any more.
+        waiter.wait_killable().map_err(Left::Unknown)
+    } else if t.is_process() {
         wait_telling(t, &waiter, unique)
     } else if O::OPCODE == Opcode::SETLKW {
         wait_interruptible(t, &waiter, unique)
     } else {
         waiter.wait_killable().map_err(Left::Unknown)
     };
+    match &done {
+        Ok(_) => pool.set_silent(false),
+        Err(_) if exiting() => pool.set_silent(true),
+        Err(_) => (),
+    }
     match done {
         Err(Left::Unknown(e)) if may_cancel(O::OPCODE) => {
             Err(t.cancel(unique).map_or(Left::Unknown(e), Left::NotSent))
         }
         other => other,
+    }
+}
+
+/// Waits for a request, not for long.
+fn wait_briefly(waiter: &Waiter) -> Result<KBox<Request>> {
+    match waiter.wait_killable_for(BRIEF)? {
+        Some(request) => Ok(request),
+        None => waiter.leave(EINTR),
     }
 }
 

@@ -5,7 +5,11 @@
 //! Locks: the pool's spinlock, in process context only and inside no other; requests are made and dropped outside of it.
 
 use super::{background::Background, Failed, Request};
-use crate::{errno, proto::ids::Unique};
+use crate::{
+    errno,
+    proto::ids::Unique,
+    sync::waitq::{dying, exiting},
+};
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -29,6 +33,8 @@ pub(crate) struct Pool {
     session: Atomic<u32>,
     /// The server of this session has said that it does not know INTERRUPT.
     deaf: AtomicFlag,
+    /// A task that ended has waited for the server in vain, and nothing was answered since.
+    silent: AtomicFlag,
 }
 
 impl Pool {
@@ -40,6 +46,7 @@ impl Pool {
             unique: Atomic::new(0),
             session: Atomic::new(0),
             deaf: AtomicFlag::new(false),
+            silent: AtomicFlag::new(false),
         })
     }
 
@@ -86,6 +93,18 @@ impl Pool {
     /// Says that an INTERRUPT is of no use.
     pub(crate) fn ignore_interrupts(&self) {
         self.deaf.store(true, Relaxed);
+    }
+
+    /// Whether the present task ends and had better not wait: others have, in vain, and each of its files would take as long.
+    pub(crate) fn is_given_up(&self) -> bool {
+        dying() || (self.silent.load(Relaxed) && exiting())
+    }
+
+    /// The server has answered, or a task that ends has waited for it in vain.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        if self.silent.load(Relaxed) != silent {
+            self.silent.store(silent, Relaxed);
+        }
     }
 
     /// The present session.

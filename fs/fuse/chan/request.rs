@@ -54,7 +54,7 @@ pub(crate) enum Payload {
     /// Parts of the page cache that are written back.
     WriteBack(WriteParts<Fuse>),
     /// Parts of the page cache that a write was copied into.
-    Filled(Filled),
+    Filled(Filled<Fuse>),
     /// The memory of the call itself.
     User(UserPages),
     /// Bytes in one piece.

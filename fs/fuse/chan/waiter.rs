@@ -100,7 +100,7 @@ impl Waiter {
     }
 
     /// Leaves, unless the request has come back just now.
-    fn leave(&self, e: Error) -> Result<KBox<Request>> {
+    pub(super) fn leave(&self, e: Error) -> Result<KBox<Request>> {
         let mut stand = self.state.lock();
         match core::mem::replace(&mut stand.state, State::Abandoned) {
             State::Done(request) => {

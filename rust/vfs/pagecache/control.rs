@@ -52,18 +52,12 @@ impl<T: FileSystem> Inode<T> {
         unsafe { bindings::rust_fuse_mapping_dirty(self.mapping()) }
     }
 
-    /// Starts to write back what is dirty in `[start, end]`. Waits for pages that are being written back already, if they
-    /// became dirty again and `all` is set; without it they are left out.
-    pub(crate) fn start_write_back(&self, start: u64, end: u64, all: bool) -> Result {
+    /// Starts to write back what is dirty in `[start, end]`, but pages that are being written back already. It waits for none
+    /// of them, as the kernel's own functions for a sync do, where no signal helps.
+    pub(crate) fn start_write_back(&self, start: u64, end: u64) -> Result {
         let end = end.min(i64::MAX as u64) as i64;
-        // SAFETY: The mapping is valid.
-        to_result(unsafe {
-            if all {
-                bindings::filemap_fdatawrite_range(self.mapping(), start as i64, end)
-            } else {
-                bindings::filemap_flush_range(self.mapping(), start as i64, end)
-            }
-        })
+        // SAFETY: The mapping is valid; its table, if it writes back, is one of `Wrap`.
+        to_result(unsafe { bindings::rust_fuse_write_range(self.mapping(), start as i64, end) })
     }
 
     /// Takes an error of writeback that nobody was told yet.

@@ -14,6 +14,7 @@
 //! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
 mod control;
+mod held;
 mod mmap;
 mod read;
 mod through;

@@ -2,7 +2,7 @@
 
 //! Filling folios: single ones that somebody waits for, and those that are read ahead.
 
-use super::{File, Inode, Limit, Operations, Part, Parts, Wrap};
+use super::{held::Held, File, Inode, Limit, Operations, Part, Parts, Wrap};
 use crate::{
     bindings,
     vfs::{
@@ -10,7 +10,6 @@ use crate::{
         to_int, FileSystem,
     },
 };
-use core::marker::PhantomData;
 use kernel::prelude::*;
 
 /// Adjacent pieces of folios that are to be read. Dropping them ends the read without success.
@@ -19,7 +18,11 @@ use kernel::prelude::*;
 ///
 /// The folios are locked for reading, in the page cache of a file of `T`, and nobody looks at the pieces until iomap is
 /// told, once for each, that its read ended.
-pub(crate) struct ReadParts<T: FileSystem>(Parts, PhantomData<T>);
+pub(crate) struct ReadParts<T: FileSystem> {
+    parts: Parts,
+    /// Given up after the folios: whoever ends an inode waits for them, and no signal ends that.
+    _held: Option<Held<T>>,
+}
 
 // SAFETY: The lock of a folio may be released by another task than the one that took it.
 unsafe impl<T: FileSystem> Send for ReadParts<T> {}
@@ -28,23 +31,23 @@ impl<T: FileSystem> ReadParts<T> {
     /// The inode. It stays as long as there are folios to be read.
     pub(crate) fn inode(&self) -> Option<&Inode<T>> {
         // SAFETY: By the type invariant; a locked folio stays in its page cache.
-        unsafe { self.0.inode() }
+        unsafe { self.parts.inode() }
     }
 
     /// Where they begin in the file.
     pub(crate) fn pos(&self) -> u64 {
-        self.0.pos
+        self.parts.pos
     }
 
     /// Bytes in all.
     pub(crate) fn len(&self) -> usize {
-        self.0.bytes
+        self.parts.bytes
     }
 
     /// Ends the read with success: `valid` bytes came, the rest reads as zeroes.
     pub(crate) fn end(mut self, valid: usize) {
         let mut left = valid;
-        for part in core::mem::take(&mut self.0.list) {
+        for part in core::mem::take(&mut self.parts.list) {
             let n = part.len.min(left);
             left -= n;
             // SAFETY: By the type invariant; each part is ended once, here.
@@ -60,7 +63,7 @@ impl<T: FileSystem> ReadParts<T> {
 
 impl<T: FileSystem> Drop for ReadParts<T> {
     fn drop(&mut self) {
-        for part in &self.0.list {
+        for part in &self.parts.list {
             // SAFETY: By the type invariant; `end` leaves none behind.
             unsafe {
                 bindings::iomap_finish_folio_read(
@@ -77,7 +80,7 @@ impl<T: FileSystem> Drop for ReadParts<T> {
 // SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
 unsafe impl<T: FileSystem> Memory for ReadParts<T> {
     fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.0.list.iter().try_for_each(|part| {
+        self.parts.list.iter().try_for_each(|part| {
             // SAFETY: As above.
             f(unsafe { part.address() }, part.len)
         })
@@ -104,7 +107,10 @@ impl<T: Operations> Collector<'_, T> {
     fn take(&mut self) -> Option<ReadParts<T>> {
         let parts = core::mem::replace(&mut self.parts, Parts::new());
         // INVARIANT: `add` was given each by iomap, which waits to be told its end.
-        (!parts.list.is_empty()).then_some(ReadParts(parts, PhantomData))
+        (!parts.list.is_empty()).then(|| ReadParts {
+            parts,
+            _held: Held::new(self.inode),
+        })
     }
 
     /// Hands over the last of what was collected.

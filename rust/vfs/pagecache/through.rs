@@ -2,10 +2,10 @@
 
 //! Writes that go to the server at once, by way of the page cache: what is read afterwards is there already.
 
-use super::{Limit, Operations, Part, Parts};
+use super::{held::Held, Limit, Operations, Part, Parts};
 use crate::{
     bindings,
-    vfs::{from_err_ptr, iter::Write, page::Memory},
+    vfs::{from_err_ptr, iter::Write, page::Memory, FileSystem},
 };
 use kernel::prelude::*;
 
@@ -14,15 +14,17 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// Each folio is referenced. When `locked`, the last one is locked by us.
-pub(crate) struct Filled {
+pub(crate) struct Filled<T: FileSystem> {
     parts: Parts,
     locked: bool,
+    /// Given up after the lock, as in [`ReadParts`](super::ReadParts).
+    _held: Option<Held<T>>,
 }
 
 // SAFETY: The lock of a folio may be released by another task than the one that took it.
-unsafe impl Send for Filled {}
+unsafe impl<T: FileSystem> Send for Filled<T> {}
 
-impl Filled {
+impl<T: FileSystem> Filled<T> {
     /// Bytes in all.
     pub(crate) fn len(&self) -> usize {
         self.parts.bytes
@@ -52,14 +54,14 @@ impl Filled {
     }
 }
 
-impl Drop for Filled {
+impl<T: FileSystem> Drop for Filled<T> {
     fn drop(&mut self) {
         self.finish(0);
     }
 }
 
 // SAFETY: By the type invariant the folios are referenced, and the kernel is 64-bit.
-unsafe impl Memory for Filled {
+unsafe impl<T: FileSystem> Memory for Filled<T> {
     fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
         self.parts.list.iter().try_for_each(|part| {
             // SAFETY: As above.
@@ -82,10 +84,11 @@ impl<T: Operations> Write<'_, T> {
     /// # Errors
     ///
     /// `EFAULT` when nothing could be copied; `EINTR` on a fatal signal; `ENOMEM`.
-    pub(crate) fn fill_cache(&mut self, limit: Limit) -> Result<Filled> {
+    pub(crate) fn fill_cache(&mut self, limit: Limit) -> Result<Filled<T>> {
         let mut filled = Filled {
             parts: Parts::new(),
             locked: false,
+            _held: Held::new(self.file().inode()),
         };
         let start = self.pos();
         while self.len() > 0 && filled.len() < limit.bytes && filled.parts.list.len() < limit.parts
@@ -110,7 +113,7 @@ impl<T: Operations> Write<'_, T> {
     }
 
     /// Copies up to `most` bytes into the folio at `pos`.
-    fn fill_folio(&mut self, filled: &mut Filled, pos: u64, most: usize) -> Result<Copied> {
+    fn fill_folio(&mut self, filled: &mut Filled<T>, pos: u64, most: usize) -> Result<Copied> {
         filled.parts.list.reserve(1, GFP_KERNEL)?;
         let inode = self.file().inode().as_raw();
         // SAFETY: The inode is valid. The folio that comes is referenced and locked by us.

@@ -2,12 +2,11 @@
 
 //! Writing dirty folios back.
 
-use super::{Inode, Limit, Operations, Part, Parts, Wrap};
+use super::{held::Held, Inode, Limit, Operations, Part, Parts, Wrap};
 use crate::{
     bindings,
     vfs::{page::Memory, to_int, FileSystem},
 };
-use core::marker::PhantomData;
 use kernel::prelude::*;
 
 /// Adjacent pieces of folios that are being written back. Dropping them ends that with `EIO`.
@@ -16,7 +15,11 @@ use kernel::prelude::*;
 ///
 /// The folios are marked as under writeback, in the page cache of a file of `T`, until iomap is told, once for each piece,
 /// that its writing ended.
-pub(crate) struct WriteParts<T: FileSystem>(Parts, PhantomData<T>);
+pub(crate) struct WriteParts<T: FileSystem> {
+    parts: Parts,
+    /// Given up after the folios, as in [`ReadParts`](super::ReadParts).
+    held: Option<Held<T>>,
+}
 
 // SAFETY: Writeback may be ended by every task.
 unsafe impl<T: FileSystem> Send for WriteParts<T> {}
@@ -25,17 +28,17 @@ impl<T: FileSystem> WriteParts<T> {
     /// The inode. It stays as long as there are folios under writeback.
     pub(crate) fn inode(&self) -> Option<&Inode<T>> {
         // SAFETY: By the type invariant; a folio under writeback stays in its page cache.
-        unsafe { self.0.inode() }
+        unsafe { self.parts.inode() }
     }
 
     /// Where they begin in the file.
     pub(crate) fn pos(&self) -> u64 {
-        self.0.pos
+        self.parts.pos
     }
 
     /// Bytes in all, up to the end of the file.
     pub(crate) fn len(&self) -> usize {
-        self.0.bytes
+        self.parts.bytes
     }
 
     /// Keeps an error for who syncs the file. The data is lost.
@@ -48,8 +51,15 @@ impl<T: FileSystem> WriteParts<T> {
         }
     }
 
-    /// Says that writing them ended.
-    pub(crate) fn end(mut self) {
+    /// Says that writing them ended, and calls `then` afterwards.
+    pub(crate) fn end(mut self, then: impl FnOnce(&Inode<T>)) {
+        if self.held.is_some() {
+            self.finish();
+        }
+        if let Some(inode) = self.held.as_deref().or(self.inode()) {
+            then(inode);
+        }
+        // Without a reference the inode stays only as long as its folios.
         self.finish();
     }
 
@@ -57,7 +67,7 @@ impl<T: FileSystem> WriteParts<T> {
         let Some(inode) = self.inode().map(Inode::as_raw) else {
             return;
         };
-        for part in core::mem::take(&mut self.0.list) {
+        for part in core::mem::take(&mut self.parts.list) {
             // SAFETY: By the type invariant; each part is ended once, here.
             unsafe { bindings::iomap_finish_folio_write(inode, part.folio.as_ptr(), part.len) };
         }
@@ -66,7 +76,7 @@ impl<T: FileSystem> WriteParts<T> {
 
 impl<T: FileSystem> Drop for WriteParts<T> {
     fn drop(&mut self) {
-        if !self.0.list.is_empty() {
+        if !self.parts.list.is_empty() {
             self.set_error(EIO);
             self.finish();
         }
@@ -76,7 +86,7 @@ impl<T: FileSystem> Drop for WriteParts<T> {
 // SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
 unsafe impl<T: FileSystem> Memory for WriteParts<T> {
     fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.0.list.iter().try_for_each(|part| {
+        self.parts.list.iter().try_for_each(|part| {
             // SAFETY: As above.
             f(unsafe { part.address() }, part.len)
         })
@@ -96,7 +106,8 @@ impl<T: Operations> Collector<'_, T> {
         let parts = core::mem::replace(&mut self.parts, Parts::new());
         if !parts.list.is_empty() {
             // INVARIANT: iomap gave us each, under writeback, and waits to be told its end.
-            T::write_back(self.inode, WriteParts(parts, PhantomData));
+            let held = Held::new(self.inode);
+            T::write_back(self.inode, WriteParts { parts, held });
         }
     }
 
@@ -164,7 +175,8 @@ impl<T: Operations> Wrap<T> {
         let (inode, wait) = unsafe {
             (
                 Inode::<T>::from_raw((*mapping).host),
-                (*wbc).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL,
+                (*wbc).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL
+                    || (*wbc).for_sync() != 0,
             )
         };
         let Some(run) = T::begin_write_back(inode, wait) else {

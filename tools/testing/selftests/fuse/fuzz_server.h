@@ -92,8 +92,7 @@ static void bend(struct thread *t, int len)
 	struct iovec v[3];
 	bool again = false;
 
-	/* Who waits for a page that is read or written for ever cannot be killed, nor can who gives its inode up. */
-	if (kind == MISSING && (!once_in(&t->r, 4) || t->opcode == FUSE_READ || t->opcode == FUSE_WRITE))
+	if (kind == MISSING && !once_in(&t->r, 4))
 		kind = LATE;
 	t->f->bent++;
 	t->f->mistakes[kind]++;
