@@ -218,10 +218,11 @@ impl Entry {
             && self.is_type(S_IFDIR)
     }
 
-    /// Counts the reference for an inode that it names, and takes over the attributes.
-    pub(crate) fn refresh(self, inode: &Inode) {
+    /// Counts the reference for an inode that it names, and takes over the attributes. Gives memory back that the inode had no
+    /// use for.
+    pub(crate) fn refresh(self, inode: &Inode) -> Option<KBox<ForgetNode>> {
         let Self { lookup, out, asked } = self;
-        count(inode, lookup);
+        let spare = count(inode, lookup);
         attr::take(
             inode,
             &out.attr,
@@ -229,6 +230,7 @@ impl Entry {
             asked.version,
             Some(out.attr.flags),
         );
+        spare
     }
 
     /// The inode in memory.
@@ -300,19 +302,16 @@ pub(crate) fn doubt(dir: &Inode, out: &mut EntryOut, version: u64) {
     }
 }
 
-/// Adds a reference of the server to an inode's count.
-fn count(inode: &Inode, lookup: Lookup) {
+/// Adds a reference of the server to an inode's count. Memory for giving it back that the inode has already is returned.
+fn count(inode: &Inode, lookup: Lookup) -> Option<KBox<ForgetNode>> {
     let node = lookup.into_node();
     let mut state = inode.data().state.lock();
     state.nlookup += 1;
-    let spare = if state.forget.is_none() {
-        state.forget = node;
-        None
-    } else {
-        node
-    };
-    drop(state);
-    drop(spare);
+    if state.forget.is_some() {
+        return node;
+    }
+    state.forget = node;
+    None
 }
 
 /// Gives a new inode its kind and its operations.

@@ -176,7 +176,7 @@ fn read_plus(
         }
         match spare.take().map_or_else(ForgetNode::new, Ok) {
             // What cannot be put into the cache can be looked up.
-            Ok(node) => drop(link(conn, out, &plus, node, asked)),
+            Ok(node) => spare = link(conn, out, &plus, node, asked).unwrap_or(None),
             Err(_) if crate::vfs::ratelimit() => {
                 pr_warn!("no memory to give back a reference of READDIRPLUS\n");
             }
@@ -237,7 +237,7 @@ fn emit(out: &mut Emitter<'_, Fuse>, dirent: &DirentRef<'_>) -> bool {
     out.emit(dirent.name, dirent.ino, dirent.typ, dirent.off)
 }
 
-/// Puts an entry into the dentry cache.
+/// Puts an entry into the dentry cache. Gives `node` back if it was of no use, as for inodes that are known.
 ///
 /// # Errors
 ///
@@ -248,7 +248,7 @@ fn link(
     plus: &DirentPlusRef<'_>,
     node: KBox<ForgetNode>,
     asked: Asked,
-) -> Result {
+) -> Result<Option<KBox<ForgetNode>>> {
     let mut told = plus.entry;
     inode::doubt(out.inode(), &mut told, asked.version);
     let entry = Entry::new(conn, told, node, asked)?.ok_or(EIO)?;
@@ -258,20 +258,18 @@ fn link(
         match out.slot(plus.dirent.name)? {
             Slot::Known(known) => match known.inode() {
                 Some(inode) if !inode.is_bad() && entry.is(inode) => {
-                    entry.refresh(inode);
+                    let spare = entry.refresh(inode);
                     inode.data().advice.listed.store(auto, Relaxed);
                     known.believe(belief);
-                    return Ok(());
+                    return Ok(spare);
                 }
                 _ => known.invalidate(),
             },
             Slot::New(slot) => {
                 let inode = entry.into_inode(out.inode().sb())?;
                 inode.data().advice.listed.store(auto, Relaxed);
-                return slot.join(Found {
-                    inode: Some(inode),
-                    belief,
-                });
+                let inode = Some(inode);
+                return slot.join(Found { inode, belief }).map(|()| None);
             }
         }
     }
