@@ -215,6 +215,18 @@ impl FileSystem for Fuse {
         }
     }
 
+    fn give_up(data: &Mount) {
+        match data.origin() {
+            Origin::Dev(served) => served.abort(),
+            Origin::Virtiofs(device) => {
+                pr_warn!("virtiofs: an unmount was killed, and its device does not answer: it is started anew\n");
+                if device.restart().is_err() {
+                    pr_err!("virtiofs: no memory to start the device anew\n");
+                }
+            }
+        }
+    }
+
     fn new_inode() -> impl PinInit<InodeData, Error> {
         InodeData::new()
     }

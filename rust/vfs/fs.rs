@@ -48,6 +48,11 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// The user asks for the end by force (`umount -f`): whatever waits for the server is to fail.
     fn abort(_data: &Self::Super) {}
 
+    /// An unmount was killed while it waited for what is under way: that is to end, even by force.
+    fn give_up(data: &Self::Super) {
+        Self::abort(data);
+    }
+
     /// What the super block that begins at `at` holds; see [`inode::New::set_automount`].
     ///
     /// # Errors

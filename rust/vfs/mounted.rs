@@ -105,9 +105,9 @@ impl<T: FileSystem> Mounted<T> {
         self.state.lock().sb = NonNull::new(sb);
     }
 
-    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it; once the task was killed, `abort` is
-    /// called to make them end.
-    pub(super) fn close(&self, sb: *mut bindings::super_block, abort: impl FnOnce()) {
+    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it; some time after the task was killed,
+    /// `give_up` is called to make them end.
+    pub(super) fn close(&self, sb: *mut bindings::super_block, give_up: impl FnOnce()) {
         let mut state = self.state.lock();
         if state.sb.is_none_or(|lent| lent.as_ptr() != sb) {
             return;
@@ -123,7 +123,7 @@ impl<T: FileSystem> Mounted<T> {
                 return;
             }
         }
-        abort();
+        give_up();
         // What cannot be ended has memory that is still in use.
         while self.unused.wait_for(SLICE, unused).is_none() {}
     }

@@ -335,7 +335,7 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
                 this.write_all();
             }
             if let Some(mounted) = T::mounted(this.data()) {
-                mounted.close(sb, || T::abort(this.data()));
+                mounted.close(sb, || T::give_up(this.data()));
             }
         }
         bindings::kill_anon_super(sb);

@@ -90,6 +90,19 @@ impl<Ctx: DeviceContext> Device<Ctx> {
     }
 }
 
+impl Device {
+    /// Takes the device from its driver and gives it to one again, as if it had been unplugged for a moment. Sleeps; the
+    /// driver's `remove` and `probe` run here.
+    ///
+    /// # Errors
+    ///
+    /// What the driver core says; without a driver there is none.
+    pub(crate) fn rebind(&self) -> Result {
+        // SAFETY: By the type invariant it is registered and referenced; the driver core takes the locks.
+        kernel::error::to_result(unsafe { kernel::bindings::device_reprobe(self.raw_dev()) })
+    }
+}
+
 impl Device<Core<'_>> {
     /// Reads `N` bytes of the config space at `offset`, all from one generation of it. Sleeps.
     pub(crate) fn read_config<const N: usize>(&self, offset: u32) -> [u8; N] {

@@ -16,7 +16,7 @@ use kernel::{
     device::Core,
     prelude::*,
     str::CStr,
-    sync::{atomic::AtomicFlag, Arc},
+    sync::{aref::ARef, atomic::AtomicFlag, Arc},
 };
 
 /// Bytes of the tag in config space.
@@ -28,6 +28,7 @@ const SHM_DAX: u8 = 0;
 
 /// One device.
 pub(crate) struct Instance {
+    device: ARef<Device>,
     tag: KVec<u8>,
     channel: Arc<Channel>,
     window: Option<Arc<Window>>,
@@ -40,6 +41,11 @@ impl Instance {
     /// Set while a session is on.
     pub(super) fn in_session(&self) -> &AtomicFlag {
         &self.in_session
+    }
+
+    /// The device itself.
+    pub(super) fn device(&self) -> &ARef<Device> {
+        &self.device
     }
 
     /// The name that it is mounted by, without NULs.
@@ -97,6 +103,7 @@ impl Driver for VirtioFs {
             crate::shm::discover(dev, SHM_DAX).and_then(|region| Window::new(dev, region).ok());
         let instance = Arc::new(
             Instance {
+                device: dev.into(),
                 tag,
                 channel,
                 window,

@@ -54,6 +54,21 @@ impl Device {
         Ok(())
     }
 
+    /// Has the device reset and its driver start anew, which ends every request. Does not wait for that.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn restart(&self) -> Result {
+        let device = self.instance.device().clone();
+        self.registry.work().try_spawn(GFP_KERNEL, move || {
+            if let Err(e) = device.rebind() {
+                dev_err!(device.dev(), "the device cannot be started again: {e:?}\n");
+            }
+        })?;
+        Ok(())
+    }
+
     /// The session is over.
     pub(crate) fn leave(&self) {
         if self.holds.xchg(false, Full) {

@@ -7,6 +7,15 @@ daxfsd_only "faults"
 reason="the C client cannot be killed once the request is on its queue"
 m=$dir/m
 
+# ended PID SECONDS: whether a process ends in time.
+ended() {
+	for i in $(seq $(($2 * 10))); do
+		grep -q '^State:.*Z' /proc/$1/status 2>/dev/null || [ ! -d /proc/$1 ] && return
+		sleep 0.1
+	done
+	return 1
+}
+
 # killed TAG OPTIONS OPCODE CALL FILE: a process that waits for OPCODE dies within 5 s of SIGKILL.
 killed() {
 	ctl host "$1" 'rm -rf new; mkdir -p sub; head -c 8192 /dev/urandom >file'
@@ -19,11 +28,7 @@ killed() {
 	sleep 1
 	alive=$([ -d /proc/$pid ] && echo yes)
 	kill -9 $pid
-	for i in $(seq 50); do
-		grep -q '^State:.*Z' /proc/$pid/status 2>/dev/null || [ ! -d /proc/$pid ] && break
-		sleep 0.1
-	done
-	dead=$(grep -q '^State:.*Z' /proc/$pid/status 2>/dev/null || [ ! -d /proc/$pid ] && echo yes)
+	dead=$(ended $pid 5 && echo yes)
 	ctl "$1" faults clear >/dev/null
 	ctl "$1" release-hung >/dev/null
 	wait $pid
@@ -39,6 +44,37 @@ for t in "LOOKUP call stat:file" "GETATTR call stat:." "OPEN call open:file" "RE
 	known_difference "$reason"
 	check "$op" killed nodax "" "$op" "${call%:*}" "${call#*:}"
 done
+# unmount_killed TAG: an unmount waits for a page that is being read. Once it is killed it gives the server some time, and
+# then has the device started anew.
+unmount_killed() {
+	ctl host "$1" 'head -c 8192 /dev/urandom >file'
+	mount_tag "$1" "$m" "" || return
+	ctl "$1" fault READ 1 hang >/dev/null || return
+	$vtool call read "$m/file" >/dev/null 2>&1 &
+	pid=$!
+	sleep 1
+	kill -9 $pid
+	wait $pid
+	umount "$m" &
+	pid=$!
+	sleep 1
+	alive=$([ -d /proc/$pid ] && echo yes)
+	kill -9 $pid
+	dead=$(ended $pid 30 && echo yes)
+	ctl "$1" faults clear >/dev/null
+	ctl "$1" release-hung >/dev/null
+	wait $pid
+	gone=$(grep -q " $m " /proc/mounts || echo yes)
+	for i in $(seq 100); do
+		again=$(mount_tag "$1" "$m" "" && $vtool call stat "$m/file") && break
+		sleep 0.1
+	done
+	umount "$m"
+	same "it waited for the page" yes "$alive" && same "it is dead" yes "$dead" &&
+		same "it is unmounted" yes "$gone" && same "the next mount works" ok "$again"
+}
+
+not_with_c unmount "the C client's unmount cannot be killed" || check unmount unmount_killed nodax
 if has_tag dax; then
 	known_difference "$reason"
 	check "SETUPMAPPING by read" killed dax dax=always SETUPMAPPING "call read" file
