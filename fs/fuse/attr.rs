@@ -126,8 +126,8 @@ pub(crate) fn take(
     } else if !kept && (size != old_size || inode.mtime() != old_mtime) {
         if shrinks {
             // Who is killed while a page is read leaves it to the next one that the server tells of a size.
-            match inode.settle_pages(size, u64::MAX) {
-                Ok(()) => inode.invalidate_lock().truncate_pages(size),
+            match inode.lock_settled(size, u64::MAX) {
+                Ok(mut faults) => faults.truncate_pages(size),
                 Err(_) => return expire(inode),
             }
         }
@@ -167,11 +167,12 @@ fn shrink(inode: &Inode, size: u64, version: u64) {
 /// when a fatal signal arrives while one is read. Nothing has changed then.
 pub(crate) fn set_end(inode: &Inode, size: u64, wait: bool) -> Result {
     let shrinks = size < inode.size();
-    if shrinks {
-        inode.settle_pages(size, u64::MAX)?;
-    }
     {
-        let mut faults = inode.invalidate_lock();
+        let mut faults = if shrinks {
+            inode.lock_settled(size, u64::MAX)?
+        } else {
+            inode.invalidate_lock_killable()?
+        };
         if inode.is_dax() && shrinks {
             let start = size & !(PAGE_SIZE as u64 - 1);
             if wait {

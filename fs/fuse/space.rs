@@ -29,13 +29,19 @@ const SEEK_HOLE: u32 = 4;
 /// Most bytes that COPY_FILE_RANGE can say that it copied, in whole pages.
 const COPY_MAX: usize = 0xffff_f000;
 
-/// Takes `[pos, pos + len)` out of page tables and, without DAX, out of the page cache. The inode lock is held.
+/// Takes `[pos, pos + len)` out of page tables and, without DAX, out of the page cache. The inode lock is held for writing.
+///
+/// # Errors
+///
+/// `EINTR` on a fatal signal; `ERESTARTSYS` on a signal while a page of a DAX file is pinned.
 fn forget_part(inode: &Inode, pos: u64, len: u64) -> Result {
-    let mut faults = inode.invalidate_lock();
+    let last = pos.saturating_add(len - 1);
+    let _closed = inode.data().writeback.close()?;
+    let mut faults = inode.lock_settled(pos, last)?;
     if inode.is_dax() {
-        faults.break_layout(pos, pos.saturating_add(len - 1))?;
+        faults.break_layout(pos, last)?;
     } else {
-        inode.drop_pages(pos, len);
+        faults.drop_pages(pos, len);
     }
     Ok(())
 }
@@ -81,14 +87,14 @@ pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Res
         }
         other => other?,
     }
-    if changes && !inode.is_dax() {
-        // What was read in while the server was at it.
-        forget_part(inode, pos, len)?;
-    }
     if mode & FALLOC_FL_KEEP_SIZE == 0 {
         attr::extend(inode, end);
     } else {
         attr::changed(inode, fields::DATA);
+    }
+    if changes && !inode.is_dax() {
+        // What was read in while the server was at it.
+        forget_part(inode, pos, len)?;
     }
     Ok(())
 }

@@ -126,6 +126,11 @@ RUST_FUSE_HELPER(void, filemap_invalidate_lock, struct inode *inode)
 	filemap_invalidate_lock(inode->i_mapping);
 }
 
+RUST_FUSE_HELPER(int, filemap_invalidate_lock_killable, struct inode *inode)
+{
+	return down_write_killable(&inode->i_mapping->invalidate_lock);
+}
+
 RUST_FUSE_HELPER(void, filemap_invalidate_unlock, struct inode *inode)
 {
 	filemap_invalidate_unlock(inode->i_mapping);

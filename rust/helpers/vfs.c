@@ -130,6 +130,15 @@ RUST_FUSE_HELPER(int, folio_settle, struct folio *folio)
 	return err;
 }
 
+/* Whether it is neither, without waiting; gives the reference up. */
+RUST_FUSE_HELPER(bool, folio_is_settled, struct folio *folio)
+{
+	bool settled = !folio_test_locked(folio) && !folio_test_writeback(folio);
+
+	folio_put(folio);
+	return settled;
+}
+
 RUST_FUSE_HELPER(void *, folio_address, struct folio *folio)
 {
 	return folio_address(folio);

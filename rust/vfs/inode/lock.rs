@@ -46,11 +46,25 @@ impl<T: FileSystem> Inode<T> {
         Ok(Locked::new(self, bindings::rust_fuse_inode_unlock_shared))
     }
 
-    /// Keeps faults out: the invalidate lock for writing. Its holders never wait for the server.
+    /// Keeps faults out: the invalidate lock for writing. For files that are reached by DAX, where nobody who has it waits
+    /// for the server.
     pub(crate) fn invalidate_lock(&self) -> Invalidate<'_, T> {
         // SAFETY: The inode is valid.
         unsafe { bindings::rust_fuse_filemap_invalidate_lock(self.as_raw()) };
         Invalidate(self, NotThreadSafe)
+    }
+
+    /// As [`Self::invalidate_lock`], for every file.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` on a fatal signal.
+    pub(crate) fn invalidate_lock_killable(&self) -> Result<Invalidate<'_, T>> {
+        // SAFETY: The inode is valid.
+        if unsafe { bindings::rust_fuse_filemap_invalidate_lock_killable(self.as_raw()) } != 0 {
+            return Err(EINTR);
+        }
+        Ok(Invalidate(self, NotThreadSafe))
     }
 
     /// Keeps invalidation out: the invalidate lock for reading.
@@ -129,7 +143,7 @@ impl<'a, T: FileSystem> Invalidate<'a, T> {
 
 impl<T: FileSystem> Drop for Invalidate<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: Taken by `invalidate_lock`.
+        // SAFETY: Taken when the guard was made.
         unsafe { bindings::rust_fuse_filemap_invalidate_unlock(self.0.as_raw()) };
     }
 }

@@ -66,16 +66,13 @@ impl<T: FileSystem> Inode<T> {
         to_result(unsafe { bindings::filemap_check_errors(self.mapping()) })
     }
 
-    /// Waits until no cached page of `[start, last]` bytes is being read or written back. The kernel's own functions that drop
-    /// pages wait as well, but no signal ends that; a server may never answer. What begins meanwhile is not waited for.
-    ///
-    /// # Errors
-    ///
-    /// `EINTR` on a fatal signal.
-    pub(crate) fn settle_pages(&self, start: u64, last: u64) -> Result {
-        if self.is_dax() || !self.has_pages() {
-            return Ok(());
-        }
+    /// Calls `f` with each folio of `[start, last]` bytes that is cached, and a reference to it, until that gives an error.
+    fn each_folio(
+        &self,
+        start: u64,
+        last: u64,
+        mut f: impl FnMut(*mut bindings::folio) -> Result,
+    ) -> Result {
         let mut next = (start >> PAGE_SHIFT) as usize;
         let last = (last >> PAGE_SHIFT) as usize;
         loop {
@@ -87,13 +84,55 @@ impl<T: FileSystem> Inode<T> {
             if n == 0 {
                 return Ok(());
             }
+            // Each is called with, as each has a reference that goes over.
             let mut result = Ok(());
             for folio in batch.folios.into_iter().take(n as usize) {
-                // SAFETY: The folio came with a reference, which is given up.
-                let settled = to_result(unsafe { bindings::rust_fuse_folio_settle(folio) });
-                result = result.and(settled.map_err(|_| EINTR));
+                let done = f(folio);
+                result = result.and(done);
             }
             result?;
+        }
+    }
+
+    /// Waits until no cached page of `[start, last]` bytes is being read or written back. The kernel's own functions that drop
+    /// pages wait as well, but no signal ends that; a server may never answer. What begins meanwhile is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` on a fatal signal.
+    pub(crate) fn settle_pages(&self, start: u64, last: u64) -> Result {
+        if self.is_dax() || !self.has_pages() {
+            return Ok(());
+        }
+        self.each_folio(start, last, |folio| {
+            // SAFETY: The folio came with a reference, which is given up.
+            to_result(unsafe { bindings::rust_fuse_folio_settle(folio) }).map_err(|_| EINTR)
+        })
+    }
+
+    /// Keeps faults out while no cached page of `[start, last]` bytes is being read, so that pages can be dropped without
+    /// waiting. Who writes back has to be kept out before.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` on a fatal signal.
+    pub(crate) fn lock_settled(&self, start: u64, last: u64) -> Result<Invalidate<'_, T>> {
+        loop {
+            self.settle_pages(start, last)?;
+            let lock = self.invalidate_lock_killable()?;
+            if self.is_dax() || !self.has_pages() {
+                return Ok(lock);
+            }
+            let settled = self.each_folio(start, last, |folio| {
+                // SAFETY: As above.
+                match unsafe { bindings::rust_fuse_folio_is_settled(folio) } {
+                    true => Ok(()),
+                    false => Err(EBUSY),
+                }
+            });
+            if settled.is_ok() {
+                return Ok(lock);
+            }
         }
     }
 
@@ -120,24 +159,6 @@ impl<T: FileSystem> Inode<T> {
         })
     }
 
-    /// Drops cached pages that `[start, start + len)` bytes touch, whatever is in them, with faults kept out by the caller's
-    /// choice. For a DAX file the layout must be broken first. Who is killed meanwhile leaves those that are in use.
-    pub(crate) fn drop_pages(&self, start: u64, len: u64) {
-        let page = kernel::page::PAGE_SIZE as u64;
-        let end = start.saturating_add(len).next_multiple_of(page);
-        if self.settle_pages(start, end).is_err() {
-            return self.forget_pages(start, len);
-        }
-        // SAFETY: The mapping is valid.
-        unsafe {
-            bindings::truncate_inode_pages_range(
-                self.mapping(),
-                (start & !(page - 1)) as i64,
-                end.saturating_sub(1),
-            )
-        };
-    }
-
     /// Drops all cached pages that are clean and unused, and unmaps the others; not for a task that is killed meanwhile.
     pub(crate) fn invalidate_all_pages(&self) {
         if self.is_dax() || self.settle_pages(0, i64::MAX as u64).is_err() {
@@ -153,5 +174,20 @@ impl<T: FileSystem> Invalidate<'_, T> {
     pub(crate) fn truncate_pages(&mut self, size: u64) {
         // SAFETY: The inode is valid and faults are kept out.
         unsafe { bindings::truncate_pagecache(self.inode().as_raw(), size as i64) };
+    }
+
+    /// Drops cached pages that `[start, start + len)` bytes touch, whatever is in them. For a DAX file the layout must be
+    /// broken first.
+    pub(crate) fn drop_pages(&mut self, start: u64, len: u64) {
+        let page = kernel::page::PAGE_SIZE as u64;
+        let end = start.saturating_add(len).next_multiple_of(page);
+        // SAFETY: The mapping is valid.
+        unsafe {
+            bindings::truncate_inode_pages_range(
+                self.inode().mapping(),
+                (start & !(page - 1)) as i64,
+                end.saturating_sub(1),
+            )
+        };
     }
 }
