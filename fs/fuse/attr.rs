@@ -440,6 +440,11 @@ impl crate::vfs::inode::Operations for Fuse {
             writeback::sync(inode, 0, u64::MAX)?;
         }
         let told = local::add_times(inode, &mut arg, change.now());
+        if told.is_none() && change.size().is_some() && change.by_file() {
+            // Cutting sets the time at the server, and some servers do not take both at once.
+            arg.valid
+                .remove(SetattrValid::MTIME | SetattrValid::MTIME_NOW);
+        }
         Self::send(inode, arg)?;
         if let Some(told) = told {
             local::times_told(inode, told);

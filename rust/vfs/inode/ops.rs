@@ -71,6 +71,11 @@ impl<'a, T: FileSystem> Change<'a, T> {
         self.has(bindings::ATTR_OPEN)
     }
 
+    /// Whether it is made through an open file, or by opening one.
+    pub(crate) fn by_file(&self) -> bool {
+        self.has(bindings::ATTR_OPEN | bindings::ATTR_FILE)
+    }
+
     /// New size.
     pub(crate) fn size(&self) -> Option<u64> {
         self.has(bindings::ATTR_SIZE)
@@ -406,6 +411,10 @@ struct LinkWrap<T: LinkOperations>(PhantomData<T>);
 impl<T: LinkOperations> LinkWrap<T> {
     const TABLE: bindings::inode_operations = bindings::inode_operations {
         get_link: Some(Self::get_link),
+        // Links have no access control lists: nothing is checked by them.
+        get_inode_acl: None,
+        get_acl: None,
+        set_acl: None,
         ..Wrap::<T>::TABLE
     };
 
