@@ -99,6 +99,17 @@ RUST_FUSE_HELPER(gid_t, current_fsgid, struct user_namespace *ns)
 	return from_kgid(ns, current_fsgid());
 }
 
+/* The same where no number is no reason to refuse: the overflow ids stand for all that have none. */
+RUST_FUSE_HELPER(uid_t, current_fsuid_munged, struct user_namespace *ns)
+{
+	return from_kuid_munged(ns, current_fsuid());
+}
+
+RUST_FUSE_HELPER(gid_t, current_fsgid_munged, struct user_namespace *ns)
+{
+	return from_kgid_munged(ns, current_fsgid());
+}
+
 RUST_FUSE_HELPER(pid_t, current_pid, void)
 {
 	return task_pid_nr(current);

@@ -63,6 +63,23 @@ impl Caller {
         }
     }
 
+    /// As [`Self::current`], for what nobody may be refused: ids without a number are the overflow ids.
+    pub(crate) fn anyone<T: FileSystem>(sb: &SuperBlock<T>) -> Self {
+        let who = Self::current(sb);
+        if who.is_known() || sb.allows_idmap() {
+            return who;
+        }
+        // SAFETY: As in `current`.
+        unsafe {
+            let ns = (*sb.as_raw()).s_user_ns;
+            Self {
+                uid: bindings::rust_fuse_current_fsuid_munged(ns),
+                gid: bindings::rust_fuse_current_fsgid_munged(ns),
+                ..who
+            }
+        }
+    }
+
     /// The current task as the owner of something that it makes through a mount.
     pub(crate) fn owner<T: FileSystem>(sb: &SuperBlock<T>, idmap: &Idmap) -> Self {
         // SAFETY: As in `current`; the map is valid.

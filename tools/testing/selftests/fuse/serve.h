@@ -149,7 +149,7 @@ static void serve(int fd, struct shared *s)
 		memset(&o, 0, sizeof(o));
 		note(s, h->opcode, arg);
 		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
-		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN)
+		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN || h->opcode == FUSE_FLUSH)
 			s->last_uid = h->uid;
 		if (h->opcode == FUSE_FORGET) {
 			s->forgotten += ((struct fuse_forget_in *)arg)->nlookup;

@@ -66,7 +66,7 @@ struct shared {
 	volatile int count[64];
 	volatile int forgotten;		/* lookups that were given back */
 	volatile int bent_errno;	/* what write(2) said to a bent answer */
-	volatile uint32_t last_uid;	/* of a LOOKUP or OPEN */
+	volatile uint32_t last_uid;	/* of a LOOKUP, OPEN or FLUSH */
 	/* The arguments that came last. */
 	struct fuse_open_in last_open;
 	struct fuse_read_in last_read;
