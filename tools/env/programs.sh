@@ -59,6 +59,9 @@ rm -rf "$here/target"
 # The examples of libfuse are in no package. They are compiled with what is taken out of the image again.
 examples="passthrough passthrough_fh passthrough_ll passthrough_hp hello hello_ll ioctl poll notify_inval_inode
 	notify_inval_entry notify_store_retrieve invalidate_path"
+# What their configuration finds on this system.
+have="FORK FSTATAT OPENAT READLINKAT PIPE2 SPLICE VMSPLICE POSIX_FALLOCATE FDATASYNC UTIMENSAT COPY_FILE_RANGE FALLOCATE
+	SETXATTR ICONV STATX STRUCT_STAT_ST_ATIM"
 cat >"$here/customize" <<END
 set -e
 cd /usr/src
@@ -70,7 +73,7 @@ mkdir fuse3 && tar -xf fuse3_*.orig.tar.* -C fuse3 --strip-components=1
 mkdir -p /usr/local/lib/libfuse
 for e in $(echo $examples); do
 	if [ -e fuse3/example/\$e.cc ]; then cc="g++ -std=c++17" e=\$e.cc; else cc=gcc e=\$e.c; fi
-	\$cc -O2 -g0 -w -D_FILE_OFFSET_BITS=64 -Ifuse3/lib -Ifuse3/include -o /usr/local/lib/libfuse/\${e%.*} fuse3/example/\$e \$(pkg-config --cflags --libs fuse3) -lpthread ||
+	\$cc -O2 -g0 -w -D_FILE_OFFSET_BITS=64 $(printf -- '-DHAVE_%s ' $have) -Ifuse3/lib -Ifuse3/include -o /usr/local/lib/libfuse/\${e%.*} fuse3/example/\$e \$(pkg-config --cflags --libs fuse3) -lpthread ||
 		echo "WARNING: \$e of libfuse does not compile"
 done
 rm -rf fuse3 fuse3_*

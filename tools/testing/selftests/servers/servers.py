@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Real FUSE servers at real work: each is started, does all of work.py, ends by umount; then it is started again and
-killed in the middle, which must end every caller. Prints KTAP. Arguments (or SERVERS in the environment): only these.
+killed in the middle, which must end every caller. Prints KTAP. Arguments (or SERVERS in the environment): only these, "*" for
+all. Without, one form of each that is quick does its work, and one is killed.
 
 For the guest of tools/vm/run --programs; a server whose program is missing is skipped.
 """
+import collections
 import fnmatch
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,9 +30,11 @@ PATIENCE = 60
 class Server:
     """One server: how it is started, and what it cannot do (names of steps in work.py)."""
 
-    def __init__(self, name, command, without=(), kind="fuse", prepare=None, below="", program=None, reads=False, needs=None):
+    def __init__(self, name, command, without=(), kind="fuse", prepare=None, below="", program=None, reads=False, needs=None,
+                 after=None, usual=True):
         self.name, self.command, self.without, self.kind = name, command, without, kind
         self.prepare, self.below, self.reads, self.needs = prepare, below, reads, needs
+        self.after, self.usual = after, usual
         self.program = program or command.split()[0]
 
     def missing(self):
@@ -85,18 +90,29 @@ def no_fuseblk():
     return None if "fuseblk" in Path("/proc/filesystems").read_text() else "the module has no fuseblk"
 
 
+def passed_through(log):
+    """Files were opened and made, and the kernel read and wrote them itself."""
+    asked = collections.Counter(re.findall(r"opcode: ([A-Z_]+)", log))
+    work.must(asked["CREATE"] + asked["OPEN"] > 50, f"the log does not show what was asked: {asked}")
+    work.must("fuse_passthrough_open failed" not in log, "no backing file")
+    work.must(asked["READ"] + asked["WRITE"] == 0, f"not passed through: {asked}")
+
+
 # What these servers do not do is their design, and the same with every client.
 SERVERS = [
-    Server("passthrough", f"{EXAMPLES}/passthrough -o modules=subdir,subdir=$PWD/source -f mnt"),
-    Server("passthrough_fh", f"{EXAMPLES}/passthrough_fh -o modules=subdir,subdir=$PWD/source -f mnt"),
+    Server("passthrough", f"{EXAMPLES}/passthrough -o modules=subdir,subdir=$PWD/source -f mnt", usual=False),
+    Server("passthrough_fh", f"{EXAMPLES}/passthrough_fh -o modules=subdir,subdir=$PWD/source -f mnt", usual=False),
     Server("passthrough_ll", f"{EXAMPLES}/passthrough_ll -o source=$PWD/source,xattr -f mnt"),
-    Server("passthrough_ll, cached", f"{EXAMPLES}/passthrough_ll -o source=$PWD/source,xattr,cache=always,writeback -f mnt"),
-    Server("passthrough_hp", f"{EXAMPLES}/passthrough_hp --foreground source mnt", without=["xattr", "mode"]),
-    Server("passthrough_hp, no splice", f"{EXAMPLES}/passthrough_hp --nosplice --nopassthrough --foreground source mnt",
-           without=["xattr", "mode"]),
+    Server("passthrough_ll, cached",
+           f"{EXAMPLES}/passthrough_ll -o source=$PWD/source,xattr,cache=always,writeback -f mnt", usual=False),
+    Server("passthrough_hp", f"{EXAMPLES}/passthrough_hp --debug-fuse --foreground source mnt", after=passed_through),
+    Server("passthrough_hp, spliced", f"{EXAMPLES}/passthrough_hp --nopassthrough --foreground source mnt", usual=False),
+    Server("passthrough_hp, no splice",
+           f"{EXAMPLES}/passthrough_hp --nosplice --nopassthrough --foreground source mnt", usual=False),
     Server("memfs", "/opt/servers/memfs mnt"),
-    Server("memfs, direct", "/opt/servers/memfs --direct mnt", without=["mapped"]),
-    Server("fuser-simple", "fuser-simple --data-dir data --mount-point mnt", below="top", prepare=lambda: make("data")),
+    Server("memfs, direct", "/opt/servers/memfs --direct mnt", without=["mapped"], usual=False),
+    Server("fuser-simple",
+           "fuser-simple --data-dir data --mount-point mnt", below="top", prepare=lambda: make("data"), usual=False),
     Server("pyfuse3", f"python3 {Path(__file__).parent}/pyfuse3_server.py mnt", needs=no_pyfuse3),
     Server("bindfs", "bindfs -f source mnt"),
     Server("sshfs", "sshfs -f -o StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,LogLevel=ERROR root@127.0.0.1:$PWD/source mnt",
@@ -175,6 +191,8 @@ def does_its_work(server):
             for step, seconds in work.work(str(mount.top), server.without):
                 print(f"# {step} {seconds:.1f} s")
         mount.unmount()
+        if server.after:
+            server.after(Path("log").read_text(errors="replace"))
     finally:
         mount.clear()
 
@@ -250,11 +268,16 @@ def kmsg(text):
         f.write(f"<6>{text}")
 
 
+def selected(server, check, only):
+    if only:
+        return any(fnmatch.fnmatch(server.name, o) for o in only)
+    return server.usual and (check == does_its_work or server.name == "passthrough_ll")
+
+
 def main():
     only = sys.argv[1:] or os.environ.get("SERVERS", "").split(",")
     only = [o for o in only if o]
-    cases = [(s, check) for s in SERVERS for check in (does_its_work, ends_all_callers)
-             if not only or any(fnmatch.fnmatch(s.name, o) for o in only)]
+    cases = [(s, check) for s in SERVERS for check in (does_its_work, ends_all_callers) if selected(s, check, only)]
     kmsg("ksft-begin servers:servers.sh")
     print("TAP version 13")
     print(f"1..{len(cases)}")
