@@ -16,6 +16,7 @@ use crate::script::Script;
 const HELP: &str = "\
 counters                     every opcode seen with its number of requests, then the other counters
 reset                        set all counters to zero
+recent                       the last requests in their order, at most 512: opcode and node
 mappings                     live mappings: window offset, length, file, file offset, ro or rw
 init                         what INIT has negotiated
 label                        security label that came with what was made last: attribute and value
@@ -115,6 +116,11 @@ impl Control {
                 let _ = writeln!(out, "live_maps {}", self.server.window.mappings().len());
             }
             ["reset"] => counters.reset(),
+            ["recent"] => {
+                for (opcode, nodeid) in counters.recent() {
+                    let _ = writeln!(out, "{} {nodeid}", proto::op_name(opcode).unwrap_or("?"));
+                }
+            }
             ["mappings"] => {
                 for (at, m) in self.server.window.mappings() {
                     let (path, mode) = (

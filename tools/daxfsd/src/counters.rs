@@ -2,12 +2,17 @@
 
 //! What has happened so far, readable through the control socket while the device runs.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::proto::op;
 
 /// Opcodes above this are counted as bad requests only.
 const MAX_OPCODE: usize = 64;
+
+/// So many requests are remembered in their order.
+const RECENT: usize = 512;
 
 /// Declares the counters that are not opcodes, together with their names.
 macro_rules! counters {
@@ -15,12 +20,14 @@ macro_rules! counters {
         /// All counters of the device.
         pub struct Counters {
             ops: [AtomicU64; MAX_OPCODE],
+            /// Opcode and node of the last requests, the oldest first.
+            recent: Mutex<VecDeque<(u32, u64)>>,
             $($(#[$doc])* pub $name: AtomicU64,)*
         }
 
         impl Counters {
             pub fn new() -> Self {
-                Counters { ops: std::array::from_fn(|_| AtomicU64::new(0)), $($name: AtomicU64::new(0),)* }
+                Counters { ops: std::array::from_fn(|_| AtomicU64::new(0)), recent: Mutex::default(), $($name: AtomicU64::new(0),)* }
             }
 
             /// The counters that are not opcodes, by name.
@@ -31,6 +38,7 @@ macro_rules! counters {
             /// Sets all counters to zero.
             pub fn reset(&self) {
                 self.ops.iter().for_each(|c| c.store(0, Relaxed));
+                self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 $(self.$name.store(0, Relaxed);)*
             }
         }
@@ -78,10 +86,21 @@ counters! {
 
 impl Counters {
     /// Counts a request.
-    pub fn request(&self, opcode: u32) {
+    pub fn request(&self, opcode: u32, nodeid: u64) {
         if let Some(c) = self.ops.get(opcode as usize) {
             c.fetch_add(1, Relaxed);
         }
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((opcode, nodeid));
+    }
+
+    /// The last requests in the order in which they came off their queues: the opcode and the node.
+    pub fn recent(&self) -> Vec<(u32, u64)> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().copied().collect()
     }
 
     /// The opcodes seen so far, by name.
@@ -107,13 +126,14 @@ mod tests {
     fn every_opcode_has_a_counter() {
         let c = Counters::new();
         for (_, v) in op::NAMES {
-            c.request(*v);
+            c.request(*v, 1);
         }
-        c.request(4096);
+        c.request(4096, 7);
+        assert_eq!(c.recent().last(), Some(&(4096, 7)));
         assert_eq!(c.opcodes().len(), op::NAMES.len());
         count(&c.maps);
         assert!(c.others().contains(&("maps", 1)));
         c.reset();
-        assert!(c.opcodes().is_empty());
+        assert!(c.opcodes().is_empty() && c.recent().is_empty());
     }
 }

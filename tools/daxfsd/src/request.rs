@@ -54,7 +54,7 @@ impl Device {
             }
             return;
         };
-        counters.request(hdr.opcode);
+        counters.request(hdr.opcode, hdr.nodeid);
         log::debug!(
             "queue {queue}: {} unique {:#x} node {} len {}",
             proto::op_name(hdr.opcode).unwrap_or("?"),

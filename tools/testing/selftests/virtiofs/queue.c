@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A queue that is full: more requests than it holds, by processes that are killed. Those that the device has not seen yet
- * are taken back, and nobody does them. Also what INIT is refused for, and what sysfs says of queues.
+ * are taken back, and nobody does them; the others are sent in their order. Also what INIT is refused for, and what sysfs says of queues.
  */
+#define _GNU_SOURCE
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include "measure.h"
@@ -51,6 +52,108 @@ TEST(killed_in_the_queue)
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_EQ(RING + 1, counter(&fs, "LOOKUP"));
 	EXPECT_EQ(0, fs_umount(&fs));
+}
+
+#define WAITING 20
+
+/* The nodes of the GETATTRs that the device got, in their order. */
+static int getattrs(const struct fs *fs, unsigned long *nodes, int max)
+{
+	static char text[16384];
+	char *line, *save;
+	int n = 0;
+
+	if (device(fs, text, sizeof(text), "recent"))
+		return -1;
+	for (line = strtok_r(text, "\n", &save); line && n < max; line = strtok_r(NULL, "\n", &save))
+		n += sscanf(line, "GETATTR %lu", nodes + n) == 1;
+	return n;
+}
+
+/* The letter of /proc/PID/stat. */
+static char state_of(pid_t pid)
+{
+	char path[32], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%*d %*s %c", &state) != 1)
+			state = 0;
+		fclose(f);
+	}
+	return state;
+}
+
+static int ask_for(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &stx);
+}
+
+/* Who waits behind a full queue is served in the order in which they came. */
+TEST(in_order)
+{
+	unsigned long before[WAITING], after[WAITING];
+	int i, status, fds[WAITING], good = 0;
+	struct fs fs = { .tag = TAG };
+	pid_t pids[RING + WAITING];
+	struct stat st;
+	char name[16];
+
+	if (!server_is_daxfsd() || !has_tag(TAG))
+		SKIP(return, "no share with a short queue");
+	if (module_is_c())
+		SKIP(return, "known difference: the C driver refuses a device with such a window");
+	ASSERT_EQ(0, fs_mount(&fs, TAG, NULL));
+	/* Every process closes what it has inherited, and must not wait for the queue then. */
+	ASSERT_EQ(0, device(&fs, NULL, 0, "fopen NOFLUSH"));
+	ASSERT_EQ(0, host(&fs, NULL, 0, "mkdir -p o && touch $(seq -f o/%%g 0 %d)", WAITING - 1));
+	for (i = 0; i < WAITING; i++) {
+		snprintf(name, sizeof(name), "o/%d", i);
+		fds[i] = open(at(&fs, name), O_RDONLY);
+		ASSERT_LE(0, fds[i]);
+	}
+	reset_counters(&fs);
+	for (i = 0; i < WAITING; i++)
+		ASSERT_EQ(0, ask_for(fds[i]));
+	ASSERT_EQ(WAITING, getattrs(&fs, before, WAITING));
+	ASSERT_EQ(0, device(&fs, NULL, 0, "fault LOOKUP 64 hang"));
+	reset_counters(&fs);
+	for (i = 0; i < RING; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			snprintf(name, sizeof(name), "none%d", i);
+			_exit(!stat(at(&fs, name), &st) || errno != ENOENT);
+		}
+	}
+	for (long end = now_ms() + 20000; counter(&fs, "LOOKUP") < RING && now_ms() < end;)
+		pause_ms(20);
+	ASSERT_EQ(RING, counter(&fs, "LOOKUP"));
+	for (; i < RING + WAITING; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			_exit(ask_for(fds[i - RING]) != 0);
+		for (long end = now_ms() + 5000; !strchr("SD", state_of(pids[i])) && now_ms() < end;)
+			pause_ms(5);
+		pause_ms(20);
+	}
+	EXPECT_EQ(0, counter(&fs, "GETATTR"));
+	ASSERT_EQ(0, device(&fs, NULL, 0, "release-hung"));
+	for (i = 0; i < RING + WAITING; i++)
+		good += waitpid(pids[i], &status, 0) == pids[i] && !status;
+	EXPECT_EQ(RING + WAITING, good);
+	ASSERT_EQ(WAITING, getattrs(&fs, after, WAITING));
+	for (i = 0; i < WAITING; i++) {
+		EXPECT_EQ(before[i], after[i]) {
+			TH_LOG("request %d", i);
+		}
+		close(fds[i]);
+	}
+	EXPECT_EQ(0, fs_umount(&fs));
+	device(&fs, NULL, 0, "defaults");
 }
 
 /* A server that maps at larger multiples than a range of the window cannot be used with DAX; without it can. */
