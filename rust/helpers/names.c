@@ -30,6 +30,12 @@ RUST_FUSE_HELPER(int, fs_parameter_type, const struct fs_parameter *param)
 	return param->type;
 }
 
+/* @why is a fmt::Arguments, which printk() of this kernel knows. */
+RUST_FUSE_HELPER(void, fs_error, struct fs_context *fc, const void *why)
+{
+	errorfc(fc, "%pA", why);
+}
+
 RUST_FUSE_HELPER(struct dentry *, dget, struct dentry *dentry)
 {
 	return dget(dentry);

@@ -14,7 +14,37 @@ use super::{
     submount, super_block, to_int, SuperBlock,
 };
 use crate::bindings;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{fmt, prelude::*, str::CStr, sync::Arc};
+
+/// Options of a mount call that is being carried out.
+pub(crate) struct Call<'a, O> {
+    options: &'a O,
+    fc: *mut bindings::fs_context,
+}
+
+impl<O> Call<'_, O> {
+    /// Tells who mounts why it fails: in the log of the call, or the kernel's where it has none.
+    pub(crate) fn error(&self, why: fmt::Arguments<'_>) {
+        // SAFETY: The context is valid as long as this value.
+        unsafe { error(self.fc, why) }
+    }
+}
+
+impl<O> core::ops::Deref for Call<'_, O> {
+    type Target = O;
+
+    fn deref(&self) -> &O {
+        self.options
+    }
+}
+
+/// # Safety
+///
+/// `fc` is valid.
+unsafe fn error(fc: *mut bindings::fs_context, why: fmt::Arguments<'_>) {
+    // SAFETY: The shim prints the arguments, by a format of the kernel's for them.
+    unsafe { bindings::rust_fuse_fs_error(fc, (&raw const why).cast()) };
+}
 
 /// One `key[=value]` of a mount call.
 pub(crate) struct Param<'a> {
@@ -79,6 +109,12 @@ impl Param<'_> {
             .ok_or(EINVAL)
     }
 
+    /// As [`Call::error`].
+    pub(crate) fn error(&self, why: fmt::Arguments<'_>) {
+        // SAFETY: The context is valid while the option is parsed.
+        unsafe { error(self.fc, why) }
+    }
+
     /// Whether the option is for a mount that exists, and then whether it comes by mount(2), whose callers repeat every option.
     pub(crate) fn remount(&self) -> Option<bool> {
         // SAFETY: The context is valid while the option is parsed.
@@ -118,6 +154,15 @@ impl<M: Type> Context<M> {
     unsafe fn get<'a>(fc: *mut bindings::fs_context) -> &'a mut Self {
         // SAFETY: `fs_private` was set from a box of this type.
         unsafe { &mut *(*fc).fs_private.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::get`].
+    unsafe fn call<'a>(fc: *mut bindings::fs_context) -> Call<'a, M::Options> {
+        // SAFETY: By the caller's promise.
+        let options = unsafe { &Self::get(fc).options };
+        Call { options, fc }
     }
 
     /// # Safety
@@ -183,7 +228,7 @@ impl<M: Type> Context<M> {
     /// As for [`Self::get`].
     unsafe fn try_get_tree(fc: *mut bindings::fs_context) -> Result {
         // SAFETY: By the caller's promise.
-        let this = unsafe { Self::get(fc) };
+        let call = unsafe { Self::call(fc) };
         // SAFETY: The source is NUL-terminated and lives as long as the context.
         let source = unsafe {
             let s = (*fc).source;
@@ -191,14 +236,14 @@ impl<M: Type> Context<M> {
         };
         // SAFETY: The context's type is the member of a registration that outlives the mount call.
         let registration = unsafe { Registration::<M>::of((*fc).fs_type) };
-        let candidate = M::prepare(&registration.context, &this.options, source)?;
+        let candidate = M::prepare(&registration.context, &call, source)?;
         // SAFETY: By the caller's promise; the super block is locked, and new or filled.
         unsafe {
             find_or_fill::<M::Fs>(fc, candidate, test::<M>, |sb| {
                 if (*sb).s_root.is_null() {
-                    super_block::fill::<M>(sb, &this.options)
+                    super_block::fill::<M>(sb, &call)
                 } else {
-                    M::reconfigure(SuperBlock::from_raw(sb), &this.options)
+                    M::reconfigure(SuperBlock::from_raw(sb), &call)
                 }
             })
         }
@@ -216,7 +261,7 @@ impl<M: Type> Context<M> {
             if (*fc).sb_flags as usize & bindings::RUST_FUSE_SB_MANDLOCK != 0 {
                 Err(EINVAL)
             } else {
-                M::reconfigure(SuperBlock::from_raw(sb), &Self::get(fc).options)
+                M::reconfigure(SuperBlock::from_raw(sb), &Self::call(fc))
             }
         })
     }

@@ -7,7 +7,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
-    context::{self, Param, Parsed},
+    context::{self, Call, Param, Parsed},
     dentry::{Cached, Confirm},
     file::Positions,
     inode, super_block, Inode, Mounted, SuperBlock,
@@ -160,7 +160,7 @@ pub(crate) trait Type: Sized + 'static {
     /// Finds what `source` names and makes a candidate for a super block of it.
     fn prepare(
         context: &Self::Context,
-        options: &Self::Options,
+        options: &Call<'_, Self::Options>,
         source: Option<&CStr>,
     ) -> Result<Arc<<Self::Fs as FileSystem>::Super>>;
 
@@ -175,11 +175,11 @@ pub(crate) trait Type: Sized + 'static {
     /// Fills a new super block and returns its root inode.
     fn fill_super(
         sb: &SuperBlock<Self::Fs>,
-        options: &Self::Options,
+        options: &Call<'_, Self::Options>,
     ) -> Result<inode::Ref<Self::Fs>>;
 
     /// Takes options for a super block that is in use. An error refuses the remount.
-    fn reconfigure(_sb: &SuperBlock<Self::Fs>, _options: &Self::Options) -> Result {
+    fn reconfigure(_sb: &SuperBlock<Self::Fs>, _options: &Call<'_, Self::Options>) -> Result {
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
+    context::Call,
     fs::{Common, Type},
     inode, to_int, xattr, FileSystem, Inode,
 };
@@ -219,7 +220,10 @@ pub(super) fn create_cache<T: FileSystem>() -> Result<NonNull<bindings::kmem_cac
 /// # Safety
 ///
 /// `sb` is new, with `s_umount` held, and its `s_fs_info` is an `Arc<<M::Fs as FileSystem>::Super>`.
-pub(super) unsafe fn fill<M: Type>(sb: *mut bindings::super_block, options: &M::Options) -> Result {
+pub(super) unsafe fn fill<M: Type>(
+    sb: *mut bindings::super_block,
+    options: &Call<'_, M::Options>,
+) -> Result {
     // SAFETY: By the caller's promise.
     unsafe {
         let this = set_up::<M::Fs>(sb)?;

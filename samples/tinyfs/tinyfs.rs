@@ -11,6 +11,7 @@
 
 use kernel::{prelude::*, str::CStr, sync::Arc};
 use vfs::{
+    context::Call,
     dentry::Belief,
     dir::{Emitter, Found},
     file::{File, Opening},
@@ -104,11 +105,11 @@ impl vfs::fs::Type for TinyFs {
     type Context = ();
     type Options = ();
 
-    fn prepare(_: &(), _: &(), _: Option<&CStr>) -> Result<Arc<()>> {
+    fn prepare(_: &(), _: &Call<'_, ()>, _: Option<&CStr>) -> Result<Arc<()>> {
         Ok(Arc::new((), GFP_KERNEL)?)
     }
 
-    fn fill_super(sb: &SuperBlock<Self>, _: &()) -> Result<Ref<Self>> {
+    fn fill_super(sb: &SuperBlock<Self>, _: &Call<'_, ()>) -> Result<Ref<Self>> {
         sb.set_read_only();
         inode(sb, 0)
     }

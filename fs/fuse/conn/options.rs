@@ -85,7 +85,10 @@ impl Options {
             Some(b"inode") => DaxMode::Inode,
             Some(b"never") => DaxMode::Never,
             Some(_) => {
-                pr_err!("dax={}: use always, inode or never\n", Shown(param.value));
+                param.error(fmt!(
+                    "dax={}: use always, inode or never",
+                    Shown(param.value)
+                ));
                 return Err(EINVAL);
             }
         })
@@ -96,7 +99,7 @@ impl Options {
             Some(b"server") => Ok(LockMode::Server),
             Some(b"local") => Ok(LockMode::Local),
             _ => {
-                pr_err!("locks={}: use server or local\n", Shown(param.value));
+                param.error(fmt!("locks={}: use server or local", Shown(param.value)));
                 Err(EINVAL)
             }
         }

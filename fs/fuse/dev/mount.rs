@@ -18,7 +18,7 @@ use crate::{
     super_block::{Mount, Origin},
     sync::OwnedQueue,
     vfs::{
-        context::{Param, Parsed},
+        context::{Call, Param, Parsed},
         cred::{Kgid, Kuid},
         fs::{self, Type},
         tree::{Shown, Things},
@@ -159,14 +159,18 @@ impl Type for FuseType {
         Ok(Parsed::Taken)
     }
 
-    fn prepare(shared: &Shared, options: &Options, _source: Option<&CStr>) -> Result<Arc<Mount>> {
+    fn prepare(
+        shared: &Shared,
+        options: &Call<'_, Options>,
+        _source: Option<&CStr>,
+    ) -> Result<Arc<Mount>> {
         let (Some(device), Some(_), Some(user), Some(group)) = (
             &options.device,
             options.rootmode,
             options.user,
             options.group,
         ) else {
-            pr_err!("fuse: fd=, rootmode=, user_id= and group_id= are needed\n");
+            options.error(fmt!("fd=, rootmode=, user_id= and group_id= are needed"));
             return Err(EINVAL);
         };
         let channel = Channel::new()?;
@@ -210,7 +214,7 @@ impl Type for FuseType {
         }
     }
 
-    fn fill_super(sb: &SuperBlock<Fuse>, options: &Options) -> Result<InodeRef> {
+    fn fill_super(sb: &SuperBlock<Fuse>, options: &Call<'_, Options>) -> Result<InodeRef> {
         let mount = sb.data();
         let Origin::Dev(served) = mount.origin() else {
             return Err(EINVAL);
@@ -247,7 +251,7 @@ impl Type for FuseType {
         Ok(root)
     }
 
-    fn reconfigure(_sb: &SuperBlock<Fuse>, _options: &Options) -> Result {
+    fn reconfigure(_sb: &SuperBlock<Fuse>, _options: &Call<'_, Options>) -> Result {
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     inode::{self, InodeRef},
     super_block::{Mount, Origin},
     vfs::{
-        context::{Param, Parsed},
+        context::{Call, Param, Parsed},
         fs::Type,
         Mounted, SuperBlock,
     },
@@ -105,17 +105,17 @@ impl Type for VirtioFs {
 
     fn prepare(
         context: &ContextData,
-        options: &Options,
+        options: &Call<'_, Options>,
         source: Option<&CStr>,
     ) -> Result<Arc<Mount>> {
         let Some(tag) = source else {
-            pr_err!(
-                "virtiofs: no source: give the tag of a device, as in mount -t virtiofs TAG DIR\n"
-            );
+            options.error(fmt!(
+                "no source: give the tag of a device, as in mount -t virtiofs TAG DIR"
+            ));
             return Err(EINVAL);
         };
         let Some(instance) = context.0.find(tag.to_bytes()) else {
-            pr_err!("virtiofs: tag <{}> not found\n", tag);
+            options.error(fmt!("tag <{}> not found", tag));
             return Err(EINVAL);
         };
         let conn = Conn::new(instance.channel().clone(), options.dax, options.locks)?;
@@ -138,13 +138,15 @@ impl Type for VirtioFs {
         }
     }
 
-    fn fill_super(sb: &SuperBlock<Fuse>, options: &Options) -> Result<InodeRef> {
+    fn fill_super(sb: &SuperBlock<Fuse>, options: &Call<'_, Options>) -> Result<InodeRef> {
         let conn = sb.data();
         let Origin::Virtiofs(device) = conn.origin() else {
             return Err(EINVAL);
         };
         device.enter().inspect_err(|_| {
-            pr_err!("virtiofs: a mount from inside this one is still there; unmount it first\n")
+            options.error(fmt!(
+                "a mount from inside this one is still there; unmount it first"
+            ))
         })?;
         if options.dax != DaxMode::Never {
             match device.instance.window() {
@@ -156,9 +158,9 @@ impl Type for VirtioFs {
                     conn.lent().clone(),
                 )?),
                 None if options.dax == DaxMode::Always => {
-                    pr_err!(
-                        "virtiofs: dax=always, but the device has no window that can be used\n"
-                    );
+                    options.error(fmt!(
+                        "dax=always, but the device has no window that can be used"
+                    ));
                     return Err(EINVAL);
                 }
                 None => (),
@@ -169,21 +171,21 @@ impl Type for VirtioFs {
         inode::root(sb, S_IFDIR, None)
     }
 
-    fn reconfigure(sb: &SuperBlock<Fuse>, options: &Options) -> Result {
+    fn reconfigure(sb: &SuperBlock<Fuse>, options: &Call<'_, Options>) -> Result {
         let (has, wants) = (sb.data().dax_mode(), options.dax);
         if wants != DaxMode::Default && wants != has {
-            pr_err!(
-                "virtiofs: mounted with dax={} already; unmount it first to change that\n",
+            options.error(fmt!(
+                "mounted with dax={} already; unmount it first to change that",
                 has.name().unwrap_or("(default)")
-            );
+            ));
             return Err(EINVAL);
         }
         let (has, wants) = (sb.data().lock_mode(), options.locks);
         if wants != LockMode::Default && wants != has {
-            pr_err!(
-                "virtiofs: mounted with locks={} already; unmount it first to change that\n",
+            options.error(fmt!(
+                "mounted with locks={} already; unmount it first to change that",
                 has.name().unwrap_or("(default)")
-            );
+            ));
             return Err(EINVAL);
         }
         Ok(())
