@@ -98,7 +98,7 @@ struct Collector<'a, T: Operations> {
     /// Whether the caller waits for what is read, so long as it is one piece: then it had better see to it itself.
     waits: bool,
     parts: Parts,
-    /// How the first read that failed did.
+    /// Why the first piece that could not be taken was not.
     result: Result,
 }
 
@@ -185,11 +185,14 @@ impl<T: Operations> Wrap<T> {
         unsafe {
             let collector = &mut *(*ctx).read_ctx.cast::<Collector<'_, T>>();
             let pos = (*iter).pos as u64;
-            to_int(
-                Part::new((*ctx).cur_folio, pos, len)
-                    .ok_or(EIO)
-                    .and_then(|part| collector.add(part, pos)),
-            )
+            let added = Part::new((*ctx).cur_folio, pos, len)
+                .ok_or(EIO)
+                .and_then(|part| collector.add(part, pos));
+            // iomap does not say how it ended.
+            if collector.result.is_ok() {
+                collector.result = added;
+            }
+            to_int(added)
         }
     }
 

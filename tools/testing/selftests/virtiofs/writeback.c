@@ -7,6 +7,7 @@
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include "measure.h"
+#include "aside.h"
 #include <linux/falloc.h>
 
 #define SIZE (1UL << 20)
@@ -20,41 +21,6 @@ FIXTURE(writeback)
 	char *buf;
 };
 
-/* Runs commands, in a process that was started before the file was opened. */
-static void help(int in, int out)
-{
-	char command[1024], answer[4096];
-	ssize_t n;
-
-	while ((n = read(in, command, sizeof(command) - 1)) > 0) {
-		command[n] = 0;
-		memset(answer, 0, sizeof(answer));
-		answer[0] = shell(answer + 1, sizeof(answer) - 1, command);
-		if (write(out, answer, sizeof(answer)) < 0)
-			break;
-	}
-	_exit(0);
-}
-
-/* What the command says; its text is kept until the next. */
-static const char *ask(int to, int from, const char *format, ...)
-{
-	static char answer[4096];
-	char command[1024];
-	size_t n = 0;
-	ssize_t got;
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	if (write(to, command, strlen(command)) < 0)
-		return "";
-	while (n < sizeof(answer) && (got = read(from, answer + n, sizeof(answer) - n)) > 0)
-		n += got;
-	return n == sizeof(answer) && !answer[0] ? answer + 1 : "";
-}
-
 #define ON_HOST(command, ...) ask(self->to, self->from, "ctl host nodax '" command "'", ##__VA_ARGS__)
 #define DEVICE(command, ...) ask(self->to, self->from, "ctl nodax " command, ##__VA_ARGS__)
 #define COUNT(name) atol(DEVICE("counters | sed -n \"s/^%s //p\"", name))
@@ -62,26 +28,14 @@ static const char *ask(int to, int from, const char *format, ...)
 
 FIXTURE_SETUP(writeback)
 {
-	int down[2], up[2];
-
 	kmsg("ksft-case", _metadata->name);
 	self->fd = -1;
 	self->helper = 0;
 	if (!has_tag("nodax") || !server_is_daxfsd())
 		SKIP(return, "no daxfsd without a window");
 	snprintf(self->fs.tag, sizeof(self->fs.tag), "nodax");
-	ASSERT_EQ(0, pipe2(down, O_CLOEXEC));
-	ASSERT_EQ(0, pipe2(up, O_CLOEXEC));
-	self->helper = fork();
-	if (!self->helper) {
-		close(down[1]);
-		close(up[0]);
-		help(down[0], up[1]);
-	}
-	close(down[0]);
-	close(up[1]);
-	self->to = down[1];
-	self->from = up[0];
+	self->helper = aside(&self->to, &self->from);
+	ASSERT_LT(0, self->helper);
 	device(&self->fs, NULL, 0, "defaults");
 	ASSERT_EQ(0, device(&self->fs, NULL, 0, "enable WRITEBACK_CACHE"));
 	ASSERT_EQ(0, fs_mount(&self->fs, "nodax", ""));
@@ -115,7 +69,7 @@ TEST_F(writeback, many_writes)
 	size_t off;
 
 	if (module_is_c())
-		SKIP(return, "known difference: little may be dirty there (a strict limit of 1 %), so the flusher begins early");
+		SKIP(return, "known difference: little may be dirty there (a strict limit of 1 %%), so the flusher begins early");
 	fill(self->buf, 0, SIZE, 1);
 	for (off = 0; off < SIZE; off += 1000)
 		ASSERT_LT(0, pwrite(self->fd, self->buf + off, SIZE - off < 1000 ? SIZE - off : 1000, off));
