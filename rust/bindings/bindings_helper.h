@@ -56,6 +56,7 @@ static const unsigned int RUST_FUSE_S_NOSEC = S_NOSEC;
 static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)FMODE_WRITE;
 static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
 static const unsigned int RUST_FUSE_VM_FAULT_ERROR = (unsigned int)VM_FAULT_ERROR;
+static const unsigned int RUST_FUSE_XA_PRESENT = (unsigned int)XA_PRESENT;
 static const unsigned int RUST_FUSE_S_DT_MASK = S_DT_MASK;
 static const unsigned int RUST_FUSE_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int RUST_FUSE_LOOKUP_EXCL = LOOKUP_EXCL;

@@ -2,8 +2,8 @@
 
 //! Page faults on DAX mappings.
 //!
-//! Locks: the memory map's (held by the caller), then the super block's freeze protection for writes, then what the file
-//! system takes: the invalidate lock for reading around [`Fault::handle`], and nothing around its waits.
+//! Locks: the mapping's own, or the memory map's (held by the caller), then the super block's freeze protection for writes,
+//! then what the file system takes: the invalidate lock for reading around [`Fault::handle`], and nothing around its waits.
 //!
 //! C headers: [`include/linux/dax.h`](srctree/include/linux/dax.h), [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -105,6 +105,7 @@ impl<T: Operations> Wrap<T> {
     const TABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
+        map_pages: Some(Self::map_pages),
         page_mkwrite: Some(Self::mkwrite),
         pfn_mkwrite: Some(Self::mkwrite),
         // SAFETY: A table without further operations is valid.
@@ -156,6 +157,21 @@ impl<T: Operations> Wrap<T> {
     ) -> bindings::vm_fault_t {
         // SAFETY: As in `fault`.
         unsafe { Self::run(vmf, order, is_write(vmf)) }
+    }
+
+    /// Maps nothing around a fault. That there is such a function says that faults may be served under the lock of their own
+    /// mapping: else each comes twice, the second time under the lock of the whole memory map, which a fault that waits for the
+    /// server would keep from everybody else.
+    ///
+    /// # Safety
+    ///
+    /// None is needed.
+    unsafe extern "C" fn map_pages(
+        _vmf: *mut bindings::vm_fault,
+        _first: c_ulong,
+        _last: c_ulong,
+    ) -> bindings::vm_fault_t {
+        0
     }
 
     /// # Safety

@@ -8,7 +8,7 @@
 use super::{
     pin::{Pin, Want, Why},
     ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
-    Dax,
+    Dax, PINNED_MS,
 };
 use crate::{
     attr,
@@ -104,7 +104,7 @@ fn pin_or_reclaim<'a>(
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
             Err(Why::NoRange) => match &place {
-                Some(place) => place.wait(seen)?,
+                Some(place) => place.wait(PINNED_MS, seen)?,
                 None => place = Some(dax.line_up()?),
             },
         }

@@ -8,7 +8,7 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
+    ranges::{By, RANGE_SHIFT, RANGE_SIZE},
 };
 use crate::{
     attr,
@@ -49,9 +49,6 @@ fn each_range<const WRITE: bool>(
     let pass = &file.data().pass;
     let mut continues = pass.continues_at(io.pos());
     let mut want = Want::new(WRITE, file.writable());
-    if continues {
-        want.by = By::Pass;
-    }
     let mut done = 0;
     // Rounds in which the user's memory, faulted in, was gone again before a byte was copied.
     let mut fruitless = 0;
@@ -68,13 +65,17 @@ fn each_range<const WRITE: bool>(
         } else {
             1
         };
+        want.by = if continues { By::Pass } else { By::Access };
         let moved = if fruitless < FRUITLESS {
-            match dax.pin(inode, index, &want) {
+            let pinned = match dax.pin(inode, index, &want) {
+                Err(Why::NoRange) => {
+                    let pass = continues.then_some(pass);
+                    dax.pin_cold(inode, pos, &want, pass)
+                }
+                pinned => pinned,
+            };
+            match pinned {
                 Ok(pin) => {
-                    if want.take != Take::Free {
-                        dax.has_got_it(inode, index);
-                        want.take = Take::Free;
-                    }
                     let at_start = pos & (RANGE_SIZE - 1) == 0;
                     if done == 0 && index > 0 && (at_start || want.ranges > 1) {
                         dax.pass_into(inode, index, &want);
@@ -83,17 +84,8 @@ fn each_range<const WRITE: bool>(
                         .copy(pin.addr() + (pos & (RANGE_SIZE - 1)), n, io)
                 }
                 Err(Why::NoRange) => {
-                    let worth = match want.take {
-                        Take::Free => dax.is_worth(inode, pos, continues, pass),
-                        Take::Over { .. } => None,
-                    };
-                    if let Some((by, take)) = worth {
-                        (want.by, want.take) = (by, take);
-                        continue;
-                    }
                     dax.stats().fallbacks.add(1);
                     trace::dax_fallback(inode.key(), index);
-                    want.take = Take::Free;
                     other(io, n)
                 }
                 Err(Why::Failed(e)) => Err(e),

@@ -2,12 +2,13 @@
 
 //! Who waits for a range, in the order in which they came.
 //!
-//! Only faults wait: what is read and written can go by request. While somebody waits, ranges that become free are for the
-//! first of them, nobody else takes one, and nobody else is woken.
+//! Faults wait until they have one. Sequential passes wait for a while, to have one that nobody needs; what else is read and
+//! written goes by request. While somebody waits, ranges that become free are for the first of them, nobody else takes one, and
+//! nobody else is woken.
 //!
 //! Locks: one spinlock, inside nothing, with nothing inside.
 
-use super::{Dax, Waiting, PINNED_MS};
+use super::{Dax, Waiting};
 use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
@@ -68,18 +69,18 @@ impl Drop for Place<'_> {
 }
 
 impl Place<'_> {
-    /// Waits until this is the first place and there was a chance after [`Dax::chances`] were `seen`; not for long, as a pinned
-    /// page that is let go tells nobody.
+    /// Waits until this is the first place and there was a chance after [`Dax::chances`] were `seen`; for `ms` milliseconds at
+    /// most, as neither a pinned page that is let go nor a range that is not used any more tells anybody.
     ///
     /// # Errors
     ///
     /// `EINTR` on a fatal signal.
-    pub(super) fn wait(&self, seen: u64) -> Result {
+    pub(super) fn wait(&self, ms: u32, seen: u64) -> Result {
         let Some(queue) = self.dax.sleepers.get(queue_of(self.number)) else {
             return Ok(());
         };
         let ready = || (self.dax.chances() != seen && self.dax.is_turn(Some(self))).then_some(());
-        queue.wait_killable_for(PINNED_MS, ready).map(|_| ())
+        queue.wait_killable_for(ms, ready).map(|_| ())
     }
 }
 
@@ -90,8 +91,17 @@ impl Dax {
     ///
     /// `ENOMEM`.
     pub(super) fn line_up(&self) -> Result<Place<'_>> {
+        self.line_up_as(Self::announce)
+    }
+
+    /// As [`Self::line_up`], for one who is not woken by each use that ends.
+    pub(super) fn line_up_patiently(&self) -> Result<Place<'_>> {
+        self.line_up_as(Self::wait_unannounced)
+    }
+
+    fn line_up_as<'a>(&'a self, wait: fn(&'a Self) -> Waiting<'a>) -> Result<Place<'a>> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
-        let waiting = self.announce();
+        let waiting = wait(self);
         let mut line = self.line.lock();
         let number = line.next;
         line.next += 1;

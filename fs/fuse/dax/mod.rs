@@ -5,8 +5,8 @@
 //! The window is cut into ranges of 2 MiB ([`ranges`]: which is free, which maps what). An inode knows which range each of
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
 //! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
-//! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a range, [`reclaim`] takes one from others,
-//! and [`line`] who is next. [`cleaner`] unmaps what inodes leave behind.
+//! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a
+//! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] says who is next. [`cleaner`] unmaps what inodes leave behind.
 //!
 //! Locks: the table of ranges has a spinlock, which is never held while anything waits. A hit takes no lock: the inode's map is
 //! looked up under RCU, and the range is pinned by its atomic word. No lock of this module is held while the server is asked;
@@ -14,6 +14,7 @@
 //! it.
 
 mod cleaner;
+mod cold;
 pub(crate) mod fault;
 pub(crate) mod io;
 mod line;
@@ -146,15 +147,19 @@ impl_has_work! {
 /// After so many milliseconds pages that were pinned are looked at again.
 const PINNED_MS: u32 = 50;
 
-/// A wait that was announced.
+/// A wait.
 struct Waiting<'a> {
     dax: &'a Dax,
     since: Moment,
+    /// It is one of [`Dax::waiting`].
+    announced: bool,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.dax.waiting.fetch_sub(1, Release);
+        if self.announced {
+            self.dax.waiting.fetch_sub(1, Release);
+        }
         let ms = self.since.elapsed_ms();
         self.dax.stats.waited(ms);
         trace::dax_waited(ms);
@@ -258,9 +263,17 @@ impl Dax {
     /// is fully ordered, and so is this.
     fn announce(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Full);
+        let mut waiting = self.wait_unannounced();
+        waiting.announced = true;
+        waiting
+    }
+
+    /// A wait that looks by itself from time to time.
+    fn wait_unannounced(&self) -> Waiting<'_> {
         Waiting {
             dax: self,
             since: Moment::now(),
+            announced: false,
         }
     }
 

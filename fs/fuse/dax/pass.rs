@@ -29,6 +29,8 @@ pub(crate) struct Pass {
     end: Atomic<u64>,
     /// Where a range was taken over last for a pass in the middle of a part.
     retaken: Atomic<u64>,
+    /// Where it waited last in vain.
+    waited: Atomic<u64>,
 }
 
 impl Default for Pass {
@@ -36,6 +38,7 @@ impl Default for Pass {
         Self {
             end: Atomic::new(0),
             retaken: Atomic::new(0),
+            waited: Atomic::new(0),
         }
     }
 }
@@ -60,6 +63,16 @@ impl Pass {
             self.retaken.store(pos, Relaxed);
         }
         worth
+    }
+
+    /// Whether the pass may wait for a range that nobody needs.
+    pub(super) fn may_wait(&self, pos: u64, size: u64) -> bool {
+        policy::is_worth_waiting(pos, size, self.waited.load(Relaxed))
+    }
+
+    /// Notes that it did so, in vain.
+    pub(super) fn waited_in_vain(&self, pos: u64) {
+        self.waited.store(pos, Relaxed);
     }
 }
 

@@ -29,9 +29,18 @@ const PASS_LEAST: u64 = 64 << 10;
 /// Whether a sequential pass that is at `pos`, in a part without a range of a file of `size` bytes, is worth one; it took one
 /// at `last` (0: never). Where more passes run than there are ranges, they take them from each other, but not all the time.
 pub fn is_worth_a_pass(pos: u64, size: u64, last: u64) -> bool {
+    wants_much(pos, size) && (last == 0 || pos.abs_diff(last) >= PASS_LEAST) && pos > 0
+}
+
+/// Whether it is worth waiting, until somebody is done with a range; the pass did so in vain at `last` (0: never). Then all ranges
+/// are in use, and stay so.
+pub fn is_worth_waiting(pos: u64, size: u64, last: u64) -> bool {
+    wants_much(pos, size) && (last == 0 || pos.abs_diff(last) >= RANGE_SIZE)
+}
+
+fn wants_much(pos: u64, size: u64) -> bool {
     let rest = RANGE_SIZE - (pos & (RANGE_SIZE - 1));
-    let wanted = size.saturating_sub(pos).min(rest);
-    wanted >= PASS_LEAST && (last == 0 || pos.abs_diff(last) >= PASS_LEAST) && pos > 0
+    size.saturating_sub(pos).min(rest) >= PASS_LEAST
 }
 
 /// How often parts of files were missed, not long ago.

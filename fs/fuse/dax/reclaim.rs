@@ -10,12 +10,8 @@
 //! Locks: the victim's invalidate lock for writing while its layout is broken; nothing while the server is asked.
 
 use super::{
-    pass::Pass,
     pin::Why,
-    ranges::{
-        By, Counts, Found, Mapping, Owner, RangeId, Refused, Take, Unmapping, RANGE_SHIFT,
-        RANGE_SIZE,
-    },
+    ranges::{Counts, Found, Mapping, Owner, RangeId, Refused, Take, Unmapping, RANGE_SIZE},
     Dax, RECLAIMER,
 };
 use crate::{
@@ -35,31 +31,6 @@ const PARKED_SHARE: u32 = 16;
 const PARKED_MOST: u32 = 32;
 
 impl Dax {
-    /// The window is full and an access at `pos` missed: says what may be taken for it and for whom. Otherwise the data goes by
-    /// READ or WRITE.
-    pub(super) fn is_worth(
-        &self,
-        inode: &Inode,
-        pos: u64,
-        continues: bool,
-        pass: &Pass,
-    ) -> Option<(By, Take)> {
-        let index = pos >> RANGE_SHIFT;
-        let behind = self.just_behind(inode, index);
-        // A sequential pass that comes in from a part that has a range will want all of this one.
-        let comes_in = pos & (RANGE_SIZE - 1) == 0 && behind.is_some();
-        if comes_in || (continues && pass.may_take(pos, inode.size())) {
-            return Some((By::Pass, Take::Over { behind }));
-        }
-        let hot = self.heat.lock().miss(inode.key(), index);
-        hot.then_some((By::Access, Take::Over { behind: None }))
-    }
-
-    /// A part got the range that it was worth.
-    pub(super) fn has_got_it(&self, inode: &Inode, index: u64) {
-        self.heat.lock().mapped(inode.key(), index);
-    }
-
     /// Takes the layout of a range that was closed out of page tables, and opens it again where a page is pinned. Also
     /// returns whose it was, if that is in memory.
     fn empty(

@@ -23,11 +23,19 @@ use core::borrow::BorrowMut;
 /// So many victims in a row may get a user in the moment in which they are chosen.
 const RACES: usize = 8;
 
+/// So many slots are looked at for one that nobody needs.
+const LAP: u32 = 64;
+
 /// What may be taken for a part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
     /// A free slot.
     Free,
+    /// Also one that nobody needs any more, as far as can be seen.
+    Idle {
+        /// What a sequential pass has just left behind, if this is for one.
+        behind: Option<RangeId>,
+    },
     /// Also one that is something else's.
     Over {
         /// What a sequential pass has just left behind, if this is for one.
@@ -53,8 +61,10 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
         if let Some(token) = self.reserve(owner) {
             return Some(Found::Ready(token));
         }
-        let Take::Over { behind } = take else {
-            return None;
+        let (behind, most) = match take {
+            Take::Free => return None,
+            Take::Idle { behind } => (behind, self.lap()),
+            Take::Over { behind } => (behind, self.two_laps()),
         };
         if let Some(index) = self.left.first().or(self.parked.first()) {
             let (token, owner) = self.take_closed(index)?;
@@ -66,8 +76,18 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
                 return Some(Found::Victim(token, owner));
             }
         }
-        let (token, owner) = self.close_victim()?;
+        let (token, owner) = self.close(most)?;
         Some(Found::Victim(token, owner))
+    }
+
+    /// As many slots as are looked at for one that nobody has used since the hand last came by.
+    fn lap(&self) -> u64 {
+        self.counts.total.min(LAP).into()
+    }
+
+    /// As many as find one that can be given up, if there is any.
+    fn two_laps(&self) -> u64 {
+        u64::from(self.counts.total) * 2
     }
 
     /// Whether a mapping was made for a sequential pass, and can be given up.
@@ -150,11 +170,22 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
     /// reused. [`None`] when two rounds find nothing. Nothing keeps the mapping as it is:
     /// [`Self::begin_unmap`] decides.
     pub fn pick_victim(&mut self) -> Option<(RangeId, Owner)> {
+        self.pick(self.two_laps())
+    }
+
+    /// As [`Self::pick_victim`], but looks at each mapping once, and not at all of a large window: finds what was not used
+    /// since it, or another search, last came by.
+    pub fn pick_idle(&mut self) -> Option<(RangeId, Owner)> {
+        self.pick(self.lap())
+    }
+
+    /// Looks at `most` slots.
+    fn pick(&mut self, most: u64) -> Option<(RangeId, Owner)> {
         let total = self.counts.total;
         if self.counts.mapped == 0 {
             return None;
         }
-        for _ in 0..u64::from(total) * 2 {
+        for _ in 0..most {
             let index = self.hand;
             self.hand = Some(index + 1).filter(|&next| next < total).unwrap_or(0);
             let slot = self.slots.borrow().get(index as usize)?;
@@ -174,8 +205,12 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
 
     /// Closes the mapping that [`Self::pick_victim`] finds; another one if that got a user in that moment.
     pub fn close_victim(&mut self) -> Option<(Unmapping, Owner)> {
+        self.close(self.two_laps())
+    }
+
+    fn close(&mut self, most: u64) -> Option<(Unmapping, Owner)> {
         for _ in 0..RACES {
-            let (id, owner) = self.pick_victim()?;
+            let (id, owner) = self.pick(most)?;
             if let Ok(token) = self.begin_unmap(id) {
                 return Some((token, owner));
             }

@@ -115,6 +115,14 @@ impl<W: Words> Hits<W> {
             .is_some_and(|word| word.load() & mask == want)
     }
 
+    /// Says that who used a mapping lately is done with it, if nobody is at it: it may be given up before others.
+    pub fn passed(&self, id: RangeId) {
+        let (mask, want) = Self::needed(id, false);
+        self.change(id.index, |word| {
+            (word & (mask | USERS) == want).then_some(word & !ACCESSED)
+        });
+    }
+
     /// How many slots there are.
     pub(super) fn total(&self) -> usize {
         self.words.words().len()

@@ -4,7 +4,7 @@
 //! rate next to FIFO, LRU and the optimum. `cargo test --test policy -- --nocapture` prints the table.
 
 use rust_fuse_host_tests::dax::{
-    policy::{counters_for, is_worth_a_pass, Heat},
+    policy::{counters_for, is_worth_a_pass, is_worth_waiting, Heat},
     ranges::{By, Found, Mode, Owner, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
 };
 use std::collections::{HashMap, VecDeque};
@@ -242,12 +242,28 @@ fn a_window_of_one_range_works() {
     }
 }
 
+/// What a pass remembers.
+#[derive(Clone, Default)]
+struct Pass {
+    pos: u64,
+    retaken: u64,
+    waited: u64,
+    /// Turns that it has been waiting for.
+    waits: u64,
+}
+
+/// Turns after which waiting is in vain.
+const PATIENCE: u64 = 12;
+
 /// Files that are read from one end to the other at the same time, 4 KiB by 4 KiB, each by a pass that runs for `slice`
-/// accesses before the next one does. As the driver does it: what is behind a pass is mapped over with what comes next.
+/// accesses before the next one does, or until it has to wait. As the driver does it: what is behind a pass is mapped over with
+/// what comes next.
 struct Passes {
     ranges: Table,
     heat: Heat<Vec<u8>>,
     map: HashMap<(u64, u64), RangeId>,
+    /// Who waits.
+    line: VecDeque<u64>,
     trips: u64,
 }
 
@@ -257,11 +273,15 @@ impl Passes {
             ranges: Table::new(window),
             heat: Heat::new(vec![0u8; counters_for(window)], window).unwrap(),
             map: HashMap::new(),
+            line: VecDeque::new(),
             trips: 0,
         }
     }
 
     fn place(&mut self, owner: Owner, take: Take, by: By) -> bool {
+        if self.line.front().is_some_and(|first| *first != owner.inode) {
+            return false;
+        }
         let mapping = match self.ranges.find(owner, take) {
             Some(Found::Ready(mapping)) => mapping,
             Some(Found::Closed(token, was) | Found::Victim(token, was)) => {
@@ -278,7 +298,7 @@ impl Passes {
     /// Maps ahead over what the pass has behind it.
     fn pass_into(&mut self, inode: u64, index: u64, end: u64) {
         const RUN: u64 = 8;
-        if self.ranges.counts().free > 0 {
+        if self.ranges.counts().free > 0 || !self.line.is_empty() {
             return;
         }
         let in_row = |from: u64, step: i64| {
@@ -316,7 +336,9 @@ impl Passes {
         }
     }
 
-    fn access(&mut self, inode: u64, pos: u64, size: u64, retaken: &mut u64) {
+    /// False when it waits.
+    fn access(&mut self, inode: u64, size: u64, pass: &mut Pass) -> bool {
+        let pos = pass.pos;
         let index = pos >> RANGE_SHIFT;
         let owner = Owner { inode, index };
         let at_start = pos & (RANGE_SIZE - 1) == 0;
@@ -327,44 +349,65 @@ impl Passes {
             let held = self.ranges.get(*id, false).unwrap();
             self.ranges.put(held);
         } else {
-            self.trips += 1;
-            if !self.place(owner, Take::Free, By::Pass) {
-                let comes_in = at_start && behind.is_some();
-                let goes_on = !comes_in && is_worth_a_pass(pos, size, *retaken);
+            let idle = Take::Idle { behind };
+            let may_wait = is_worth_waiting(pos, size, pass.waited);
+            let comes_in = at_start && behind.is_some();
+            let has = self.place(owner, Take::Free, By::Pass)
+                || (may_wait || comes_in) && self.place(owner, idle, By::Pass);
+            if !has {
+                if may_wait && pass.waits < PATIENCE {
+                    if pass.waits == 0 {
+                        self.line.push_back(inode);
+                    }
+                    if let Some(behind) = behind.filter(|_| at_start) {
+                        self.ranges.hits.passed(behind);
+                    }
+                    pass.waits += 1;
+                    return false;
+                }
+                if may_wait {
+                    pass.waited = pos;
+                }
+                self.line.retain(|other| *other != inode);
+                let goes_on = !comes_in && is_worth_a_pass(pos, size, pass.retaken);
                 if goes_on {
-                    *retaken = pos;
+                    pass.retaken = pos;
                 }
                 if comes_in || goes_on {
-                    assert!(self.place(owner, Take::Over { behind }, By::Pass));
+                    self.place(owner, Take::Over { behind }, By::Pass);
                 } else if self.heat.miss(inode, index) {
                     let take = Take::Over { behind: None };
-                    assert!(self.place(owner, take, By::Access));
+                    self.place(owner, take, By::Access);
                     self.heat.mapped(inode, index);
                 }
             }
+            self.trips += 1;
         }
+        self.line.retain(|other| *other != inode);
+        pass.waits = 0;
+        pass.pos += 4096;
         if at_start && index > 0 {
             self.pass_into(inode, index, size >> RANGE_SHIFT);
         }
+        true
     }
 
     /// Round trips per 1000 accesses.
     fn run(window: usize, files: u64, parts: u64, slice: u64) -> f64 {
         let mut passes = Self::new(window);
-        let mut retaken = vec![0; files as usize];
-        let (size, mut pos, mut total) = (parts * RANGE_SIZE, 0, 0);
-        while pos < size {
-            for inode in 0..files {
-                for pos in (pos..size).step_by(4096).take(slice as usize) {
-                    let retaken = &mut retaken[inode as usize];
-                    passes.access(inode + 1, pos, size, retaken);
-                    total += 1;
+        let mut all = vec![Pass::default(); files as usize];
+        let size = parts * RANGE_SIZE;
+        while all.iter().any(|pass| pass.pos < size) {
+            for (pass, inode) in all.iter_mut().zip(1..) {
+                for _ in 0..slice {
+                    if pass.pos == size || !passes.access(inode, size, pass) {
+                        break;
+                    }
                 }
             }
-            pos += slice * 4096;
             passes.ranges.check().unwrap();
         }
-        passes.trips as f64 * 1000.0 / total as f64
+        passes.trips as f64 * 1000.0 / (files * size / 4096) as f64
     }
 }
 
@@ -377,8 +420,8 @@ fn passes_live_on_what_they_have() {
         (16, 1, 512, without * 0.25),
         (16, 4, 700, without * 0.6),
         (4, 4, 700, without * 0.6),
-        (2, 4, 700, without * 1.3),
-        (2, 4, 100, without * 4.0),
+        (2, 4, 700, without * 0.6),
+        (2, 4, 100, without * 0.6),
         (1, 1, 512, without * 0.6),
     ] {
         let trips = Passes::run(window, files, 64, slice);
@@ -392,5 +435,5 @@ fn passes_live_on_what_they_have() {
 fn more_passes_than_ranges() {
     let trips = Passes::run(2, 4, 16, 1);
     println!("4 passes in a window of 2, turn by turn: {trips:.1} round trips per 1000 accesses");
-    assert!(trips <= 1000.0);
+    assert!(trips <= 600.0);
 }

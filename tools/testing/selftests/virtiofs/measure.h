@@ -70,7 +70,8 @@ static inline int touch(volatile char *p, bool store)
 /* Page faults of this process so far. */
 static inline long faults(void)
 {
-	struct rusage u;
+	/* Written here first: after fork() that is a fault itself, which would come too late to be counted. */
+	struct rusage u = {};
 
 	getrusage(RUSAGE_SELF, &u);
 	return u.ru_minflt + u.ru_majflt;

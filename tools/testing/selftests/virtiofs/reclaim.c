@@ -326,6 +326,41 @@ TEST_F(full, pass_lives_on_what_it_has)
 	close(fd);
 }
 
+/* Twice as many passes as there are ranges take turns, each for a part of its file: they do not take ranges from each other,
+ * and do not go by request. */
+TEST_F(full, passes_take_turns)
+{
+	size_t passes = 2 * variant->ranges, parts = 3, step = 16 * PAGE, i, pos;
+	long maps, reads;
+	char name[16], *buf = malloc(step);
+	int fd, status;
+
+	for (i = 0; i < passes; i++)
+		ASSERT_EQ(0, host(&self->fs, NULL, 0, "truncate -s %lu turn%zu", parts * RANGE, i));
+	reset_counters(&self->fs);
+	for (i = 0; i < passes; i++) {
+		if (fork())
+			continue;
+		snprintf(name, sizeof(name), "turn%zu", i);
+		fd = open(at(&self->fs, name), O_RDONLY);
+		for (pos = 0; pos < parts * RANGE; pos += step)
+			if (pread(fd, buf, step, pos) != (ssize_t)step)
+				_exit(1);
+		_exit(0);
+	}
+	for (i = 0; i < passes; i++) {
+		ASSERT_LT(0, wait(&status));
+		EXPECT_EQ(0, status);
+	}
+	free(buf);
+	maps = counter(&self->fs, "SETUPMAPPING");
+	reads = counter(&self->fs, "READ");
+	TH_LOG("%zu passes of %zu parts in %zu ranges: %ld SETUPMAPPING, %ld READ", passes, parts, variant->ranges, maps, reads);
+	OURS(maps + reads < (long)(2 * passes * parts), "passes take ranges from each other");
+	if (!module_is_c())
+		EXPECT_EQ(0, ranges_unaccounted(variant->tag));
+}
+
 /* Faults for the first two pages of what is touched. */
 static long two_touches(const char *p)
 {

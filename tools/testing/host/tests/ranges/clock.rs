@@ -100,6 +100,48 @@ fn mappings_in_use_keep_their_chance() {
 }
 
 #[test]
+fn idle_is_what_nobody_used_since_the_last_look() {
+    let (mut ranges, ids) = full(3);
+    let idle = |ranges: &mut Table| ranges.pick_idle().map(|(id, _)| id);
+    assert_eq!(idle(&mut ranges), None, "all are new");
+    touch(&mut ranges, ids[0]);
+    touch(&mut ranges, ids[2]);
+    assert_eq!(idle(&mut ranges), Some(ids[1]));
+    ids.iter().for_each(|&id| touch(&mut ranges, id));
+    assert_eq!(idle(&mut ranges), None);
+    // Whose user says that he is done with it.
+    ids.iter().for_each(|&id| touch(&mut ranges, id));
+    ranges.hits.passed(ids[1]);
+    assert_eq!(idle(&mut ranges), Some(ids[1]));
+    // But not while others are at it, and not what it was before.
+    ids.iter().for_each(|&id| touch(&mut ranges, id));
+    let held = ranges.get(ids[1], false).unwrap();
+    ranges.hits.passed(ids[1]);
+    assert!(ranges.put(held));
+    assert_eq!(idle(&mut ranges), None);
+    ids.iter().for_each(|&id| touch(&mut ranges, id));
+    let unmapping = ranges.begin_unmap(ids[1]).unwrap();
+    ranges.unmapped(unmapping).unwrap();
+    let new = map(&mut ranges, owner(9), Mode::ReadOnly);
+    ranges.hits.passed(ids[1]);
+    assert_eq!(idle(&mut ranges), None);
+    assert_eq!(idle(&mut ranges), Some(ids[2]));
+    touch(&mut ranges, ids[0]);
+    assert_eq!(idle(&mut ranges), Some(new));
+}
+
+/// A search that must not take long looks at a part of a large window.
+#[test]
+fn idle_in_a_large_window() {
+    let (mut ranges, ids) = full(200);
+    for _ in 0..3 {
+        assert_eq!(ranges.pick_idle(), None);
+    }
+    // 192 were looked at; the next are new, then comes the first.
+    assert_eq!(ranges.pick_idle().map(|(id, _)| id), Some(ids[0]));
+}
+
+#[test]
 fn nothing_to_pick() {
     assert_eq!(table(0).pick_victim(), None);
     assert_eq!(table(3).pick_victim(), None, "nothing is mapped");

@@ -131,10 +131,10 @@ impl World {
                 let first = first.or(self.parked.first().map(|id| slot_of(*id)));
                 let idle = self.model.iter().any(Model::is_idle);
                 let behind = self.ids.get(which % self.ids.len().max(1)).copied();
-                let take = if flag {
-                    Take::Over { behind }
-                } else {
-                    Take::Free
+                let take = match (flag, which % 2) {
+                    (true, 0) => Take::Over { behind },
+                    (true, _) => Take::Idle { behind },
+                    (false, _) => Take::Free,
                 };
                 match self.ranges.find(owner, take) {
                     Some(Found::Ready(mapping)) => {
@@ -155,7 +155,10 @@ impl World {
                         }
                         self.unmapping.push(token);
                     }
-                    None => assert!(!free && (!flag || (first.is_none() && !idle))),
+                    None => {
+                        assert!(!free && (!flag || first.is_none()));
+                        assert!(!idle || !matches!(take, Take::Over { .. }));
+                    }
                 }
             }
             Action::ClosePassed => {

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a read or write does about a part that has no range, in a full window: takes one that nobody needs any more, waits a
+//! little for one, takes one from others, or none, so that the data goes by READ or WRITE.
+//!
+//! Takes the spinlocks of the line and of the heat, one at a time, and what taking a range takes; none while it waits.
+
+use super::{
+    pass::Pass,
+    pin::{Pin, Want, Why},
+    ranges::{By, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
+    Dax,
+};
+use crate::{inode::Inode, vfs::time::Moment};
+use kernel::sync::Arc;
+
+/// A pass that has lost its range waits so many milliseconds for others to be done with theirs: mostly that of one is over
+/// before, as many ranges as there are CPUs at work are read or written as fast as memory allows.
+const PATIENCE_MS: u64 = 50;
+
+/// After so many milliseconds it looks again which range is not used any more.
+const LOOK_MS: u32 = 4;
+
+impl Dax {
+    /// Pins the part at `pos`, for which no range is free, if it is worth one: for a sequential pass of an open file (`pass`
+    /// is given), or because it is asked for again and again.
+    pub(super) fn pin_cold<'a>(
+        self: &'a Arc<Self>,
+        inode: &Inode,
+        pos: u64,
+        want: &Want<'_>,
+        pass: Option<&Pass>,
+    ) -> Result<Pin<'a>, Why> {
+        let index = pos >> RANGE_SHIFT;
+        let behind = self.just_behind(inode, index);
+        // A sequential pass that comes in from a part that has a range will want all of this one.
+        let comes_in = pos & (RANGE_SIZE - 1) == 0 && behind.is_some();
+        let waits = pass.filter(|pass| pass.may_wait(pos, inode.size()));
+        if comes_in || waits.is_some() {
+            match self.pin_idle(inode, pos, want, behind, waits) {
+                Err(Why::NoRange) => (),
+                pinned => return pinned,
+            }
+        }
+        let taken = if comes_in || pass.is_some_and(|pass| pass.may_take(pos, inode.size())) {
+            (By::Pass, Take::Over { behind })
+        } else if self.heat.lock().miss(inode.key(), index) {
+            (By::Access, Take::Over { behind: None })
+        } else {
+            return Err(Why::NoRange);
+        };
+        let pin = self.pin(
+            inode,
+            index,
+            &Want {
+                by: taken.0,
+                take: taken.1,
+                ..*want
+            },
+        )?;
+        self.heat.lock().mapped(inode.key(), index);
+        Ok(pin)
+    }
+
+    /// Pins the part at `pos` for a pass, in a range that nobody needs any more. Waits a little for that, in line; so passes
+    /// that are more than there are ranges take turns, each for a part of its file, instead of taking them from each other. Only
+    /// one try without `waits`.
+    fn pin_idle<'a>(
+        self: &'a Arc<Self>,
+        inode: &Inode,
+        pos: u64,
+        want: &Want<'_>,
+        behind: Option<RangeId>,
+        waits: Option<&Pass>,
+    ) -> Result<Pin<'a>, Why> {
+        let since = Moment::now();
+        let mut place = None;
+        loop {
+            let want = Want {
+                by: By::Pass,
+                take: Take::Idle { behind },
+                place: place.as_ref(),
+                ..*want
+            };
+            let seen = self.chances();
+            match self.pin(inode, pos >> RANGE_SHIFT, &want) {
+                Err(Why::NoRange) => (),
+                pinned => return pinned,
+            }
+            let Some(pass) = waits else {
+                return Err(Why::NoRange);
+            };
+            if since.elapsed_ms() >= PATIENCE_MS {
+                pass.waited_in_vain(pos);
+                return Err(Why::NoRange);
+            }
+            match &place {
+                Some(place) => place.wait(LOOK_MS, seen)?,
+                None => {
+                    place = self.line_up_patiently().ok();
+                    if place.is_none() {
+                        return Err(Why::NoRange);
+                    }
+                    // Who is first may have what this pass is through with.
+                    if let Some(behind) = behind.filter(|_| pos & (RANGE_SIZE - 1) == 0) {
+                        self.hits.passed(behind);
+                        self.wake_first();
+                    }
+                }
+            }
+        }
+    }
+}
