@@ -37,10 +37,13 @@ const LAST: u64 = i64::MAX as u64;
 /// Turns owners into numbers that tell the server nothing of the kernel's addresses: XTEA with a key of the mount.
 pub(crate) struct Scramble {
     key: [u32; 4],
-    // Many requests in a row are of one owner, and scrambling costs more than the rest of a request. The second word is the
-    // sum of owner and number, so that words of two owners, read while they change, are told from those of one.
-    last: [Atomic<u64>; 2],
+    // Scrambling costs more than much of a request, and many requests are of few owners. The second word is the sum of owner and
+    // number, so that words of two owners, read while they change, are told from those of one.
+    last: [[Atomic<u64>; 2]; OWNERS],
 }
+
+/// So many owners are remembered.
+const OWNERS: usize = 16;
 
 impl Scramble {
     /// Makes a key.
@@ -49,13 +52,17 @@ impl Scramble {
         Self {
             key: [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32],
             // The sum fits no owner.
-            last: [Atomic::new(0), Atomic::new(u64::MAX)],
+            last: [const { [Atomic::new(0), Atomic::new(u64::MAX)] }; OWNERS],
         }
     }
 
     /// The number of an owner.
     pub(crate) fn owner(&self, owner: Owner) -> LockOwner {
-        let [last, sum] = &self.last;
+        // The upper bits of the product depend on all of the owner.
+        let place = owner.id().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        let Some([last, sum]) = self.last.get(place as usize) else {
+            return LockOwner::new(self.number(owner));
+        };
         let number = last.load(Relaxed);
         if sum.load(Relaxed).wrapping_sub(number) == owner.id() {
             return LockOwner::new(number);
