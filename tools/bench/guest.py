@@ -130,7 +130,7 @@ class Boot:
                 job = jobs / f"{s.row.job}.{s.n}"
                 job.write_text(s.row.fio(s.n))
                 files.append((job, f"bench/jobs/{job.name}"))
-            lines.append(f"{i} {s.module} {s.row.tag} {s.row.setting.options} {s.row.command(s.n)}")
+            lines.append(f"{i} {s.module} {s.row.tag} {s.row.setting.options or '-'} {s.row.command(s.n)}")
         (self.out / "steps").write_text("\n".join(lines) + "\n")
         files.append((self.out / "steps", "bench/steps"))
         modules = [self.kdir / "fs/fuse/fuse.ko", self.kdir / "fs/fuse/virtiofs.ko", self.ko]
@@ -147,6 +147,8 @@ class Boot:
         with tempfile.TemporaryDirectory(prefix="vm.", dir="/tmp") as sock:
             machine = qemu.Machine("pci", 2, "1G", self.kdir / "arch/x86/boot/bzImage", self.out / "initrd.cpio", self.out, sock)
             machine.ports(False)
+            if any(s.row.server for s in steps):
+                machine.disk(os.environ["RUST_FUSE_PROGRAMS"])
             try:
                 os.environ["RUST_LOG"] = "warn"
                 for s in shares:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rows
 
-TITLES = {s.name: s.title for s in rows.SETTINGS + [rows.REQUESTS, rows.NAMES_AND_FILES, rows.TRIPS]}
+TITLES = {s.name: s.title for s in rows.SETTINGS + [rows.REQUESTS, rows.NAMES_AND_FILES, rows.TRIPS, rows.PROCESSES]}
 # Below this an operation does nothing in the kernel: what is left is the timer's interrupt.
 NOTHING = 150
 

@@ -40,6 +40,10 @@ REQUESTS = Setting("requests", "requests: direct, and of 1 MiB", "fit", "dax=nev
 NAMES_AND_FILES = Setting("names", "names and files", "fit", "dax=never", 1000, 1000)
 NAMES_KINDS = ("open", "create", "mkdir", "rename", "symlink", "list", "xattr")
 NAMES = 2 * TRIPS.rand
+# The libfuse examples on a memory file system: each answer is copied, or the kernel goes to the file itself (hp).
+PROCESSES = Setting("process", "servers that are processes: passthrough_ll and passthrough_hp of libfuse", "", "", SET // LARGE // 2, 1024)
+PROCESS_SERVERS = ("ll", "hp")
+PROCESS_KINDS = ("create", "stat", "unlink")
 # Names in the folder that is listed.
 LISTED = 100
 
@@ -60,6 +64,7 @@ class Row:
     jobs: int
     size: int = BLOCK
     direct: bool = False
+    server: str = ""
 
     @property
     def depth(self):
@@ -67,6 +72,8 @@ class Row:
 
     @property
     def job(self):
+        if self.server:
+            return f"{self.server}-{self.kind}" + ("" if self.engine == "ops" else f"-{'1m' if self.size == LARGE else '4k'}-{self.depth}")
         if self.engine == "ops":
             return self.kind
         if self.setting is REQUESTS:
@@ -79,6 +86,8 @@ class Row:
 
     @property
     def tag(self):
+        if self.server:
+            return f"passthrough_{self.server}"
         # Names and attributes are believed for a while there, so that only what was never asked for is a round trip.
         return "fit" if self.kind == "stat" else self.setting.tag
 
@@ -118,6 +127,13 @@ def every():
             for kind in ("read", "write"):
                 for engine in ("psync", "libaio"):
                     yield Row(REQUESTS, pattern, kind, engine, 1, size, direct)
+    for server in PROCESS_SERVERS:
+        for size, pattern in ((BLOCK, "rand"), (LARGE, "seq")):
+            for kind in ("read", "write"):
+                for engine in ("psync", "libaio"):
+                    yield Row(PROCESSES, pattern, kind, engine, 1, size, True, server)
+        for kind in PROCESS_KINDS:
+            yield Row(PROCESSES, "rand", kind, "ops", 1, server=server)
     for kind in NAMES_KINDS:
         yield Row(NAMES_AND_FILES, "rand", kind, "ops", 1)
     for kind in ("read", "write", "stat"):

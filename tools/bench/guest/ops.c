@@ -79,6 +79,14 @@ static void do_create(long i)
 	check(fd >= 0 && !close(fd) && !unlink(NAME), "create");
 }
 
+static void do_unlink(long i)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "/mnt/names/%05ld", i);
+	check(!unlink(name), name);
+}
+
 static void do_mkdir(long i)
 {
 	check(!mkdir(NAME, 0755) && !rmdir(NAME), "mkdir");
@@ -116,7 +124,7 @@ static const struct {
 	const char *name;
 	void (*act)(long i);
 } kinds[] = {
-	{ "read", do_read }, { "write", do_write }, { "stat", do_stat }, { "open", do_open }, { "create", do_create },
+	{ "read", do_read }, { "write", do_write }, { "stat", do_stat }, { "open", do_open }, { "create", do_create }, { "unlink", do_unlink },
 	{ "mkdir", do_mkdir }, { "rename", do_rename }, { "symlink", do_symlink }, { "list", do_list }, { "xattr", do_xattr },
 };
 
