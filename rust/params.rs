@@ -17,3 +17,9 @@ pub(crate) fn user_limits() -> (u32, u32) {
         )
     }
 }
+
+/// Whether administrators may use every mount (`allow_sys_admin_access`).
+pub(crate) fn lets_admins_in() -> bool {
+    // SAFETY: Reads one word.
+    unsafe { bindings::rust_fuse_allow_sys_admin_access() }
+}

@@ -15,6 +15,7 @@ use crate::{
     inode::{wants_dax, Inode},
     local,
     ops::attr::Setattr,
+    passthrough,
     proto::{
         attr::{Attr, AttrOut, SetattrIn},
         flags::{AttrFlags, InitFlags, SetattrValid},
@@ -88,6 +89,7 @@ pub(crate) fn take(
     hint: Option<AttrFlags>,
 ) {
     let conn: &Conn = inode.sb().data();
+    let attr = &passthrough::corrected(inode, attr);
     let mut state = inode.data().state.lock();
     if state.attr_version > version {
         return;
@@ -340,6 +342,7 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
         inode.make_bad();
         return Err(EIO);
     }
+    let attr = passthrough::corrected(inode, &out.attr);
     let mut state = inode.data().state.lock();
     if state.attr_version.max(state.changed) <= version {
         state.believe(out.attr_valid, out.attr_valid_nsec);
@@ -349,7 +352,7 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
     state.attr_version = inode.sb().data().next_attr_version();
     inode.set_attributes(&Attributes {
         keeps_times: state.local.is_ours(),
-        ..to_vfs(&out.attr)
+        ..to_vfs(&attr)
     });
     if inode.sb().data().has(InitFlags::POSIX_ACL) {
         // A change of the mode changes them.

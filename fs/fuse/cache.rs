@@ -9,13 +9,14 @@ use crate::{
     attr,
     chan::{self, Flow, Payload},
     conn::Conn,
+    errno,
     file::fetch,
     handle::Handle,
     inode::Inode,
     local,
-    ops::file::{Read, Write},
+    ops::file::{Bmap, Read, Write},
     proto::{
-        file::{ReadIn, WriteIn},
+        file::{BmapIn, ReadIn, WriteIn},
         flags::{InitFlags, WriteFlags},
         ids::{Fh, NodeId},
     },
@@ -196,5 +197,29 @@ impl Operations for Fuse {
                 });
             },
         );
+    }
+
+    fn device_block(inode: &Inode, block: u64) -> u64 {
+        let (sb, conn): (_, &Conn) = (inode.sb(), inode.sb().data());
+        if !sb.is_on_block_device() || conn.missing.bmap.get() {
+            return 0;
+        }
+        let op = Bmap {
+            nodeid: NodeId::new(inode.key()),
+            arg: BmapIn {
+                block,
+                blocksize: sb.block_size() as u32,
+                padding: 0,
+            },
+        };
+        match conn.call(sb, &op) {
+            Ok(out) => out.block,
+            Err(e) => {
+                if e == errno::enosys() {
+                    conn.missing.bmap.set();
+                }
+                0
+            }
+        }
     }
 }

@@ -20,8 +20,9 @@ use crate::{
         file::{FsyncIn, OpenIn},
         flags::FsyncFlags,
         ids::NodeId,
+        NAME_LOW_MAX,
     },
-    readdir,
+    readdir, turns,
     vfs::{
         dentry::{Belief, Cached, Confirm},
         dir::{Emitter, Found, NewName, Node, Rename},
@@ -31,8 +32,17 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Longest name that is looked up; the protocol's own limit of old.
-pub(crate) const NAME_MAX: usize = 1024;
+/// Checks the length of a name, for which there are two limits.
+fn check_length(dir: &Inode, name: &[u8]) -> Result {
+    let (sb, conn) = (dir.sb(), dir.sb().data());
+    if name.len() > NAME_LOW_MAX {
+        conn.ready(sb)?;
+        if name.len() > conn.negotiated().name_max {
+            return Err(errno::enametoolong());
+        }
+    }
+    Ok(())
+}
 
 /// Sends an operation that answers with an entry; returns it, and how far the answer is believed.
 fn ask<O: Operation<Reply = EntryOut>>(dir: &Inode, op: &O) -> Result<(Option<Entry>, Belief)> {
@@ -94,9 +104,8 @@ pub(crate) fn revalidate(
 
 impl crate::vfs::dir::Operations for Fuse {
     fn lookup(dir: &Inode, name: &[u8]) -> Result<Found<Self>> {
-        if name.len() > NAME_MAX {
-            return Err(errno::enametoolong());
-        }
+        check_length(dir, name)?;
+        let _turn = turns::wait(dir)?;
         let op = Lookup {
             parent: NodeId::new(dir.key()),
             name,

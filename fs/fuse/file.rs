@@ -275,7 +275,7 @@ impl crate::vfs::file::Operations for Fuse {
     }
 
     fn backing_read(file: &File<Self>) {
-        attr::was_read(file.inode());
+        passthrough::was_read(file.inode());
     }
 
     fn backing_written(file: &File<Self>, pos: u64, result: Result<usize>) {

@@ -19,6 +19,7 @@ use crate::{
     },
     readdir,
     super_block::Mount,
+    turns::Taken,
     vfs::{
         dentry::Belief,
         inode::{fields, Got, New},
@@ -46,6 +47,8 @@ pub(crate) struct InodeData {
     pub(crate) state: SpinLock<State>,
     /// Whether attributes are to be read along with names.
     pub(crate) advice: readdir::Advice,
+    /// Of a directory: somebody has his turn in it.
+    pub(crate) taken: Taken,
     /// A process has asked the server for a POSIX lock.
     pub(crate) posix_locked: Flag,
     /// What is kept of a directory's entries.
@@ -148,6 +151,7 @@ impl InodeData {
                 local: Local::default(),
             }, "fuse inode"),
             advice: readdir::Advice::default(),
+            taken: Taken::default(),
             posix_locked: Flag::default(),
             list <- readdir::cache::List::new(),
             ranges <- dax::map::Map::new(),

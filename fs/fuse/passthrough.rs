@@ -3,7 +3,8 @@
 //! Files whose data is read, written, spliced and mapped in a backing file, without asking the server.
 //!
 //! The server stays the authority on attributes: what changed is asked for again. Only the size grows here as well. That a
-//! mapping, or the server itself, changed the data shows by the backing file's size and times ([`Watch`]).
+//! mapping, or the server itself, changed the data shows by the backing file's size and times ([`Watch`]). With the mount
+//! option `attrs=backing` the backing file is the authority on size, blocks and times, for as long as it is in use.
 //! Locks: the inode lock for writing around a write; nothing around a read. A spinlock "fuse passthrough" around a watch.
 
 use crate::{
@@ -12,9 +13,12 @@ use crate::{
     handle::FileData,
     inode::Inode,
     iomode::PassthroughUse,
-    proto::flags::{FopenFlags, InitFlags},
+    proto::{
+        attr::Attr,
+        flags::{FopenFlags, InitFlags},
+    },
     vfs::{
-        backing::{Backing, BackingFile, Stamp},
+        backing::{Backing, BackingFile, DataAttributes, Stamp},
         file::{File, Opening},
         inode::fields,
         iter,
@@ -92,11 +96,58 @@ pub(crate) fn look(inode: &Inode) {
     let Some((changed, mapped)) = watch.changed() else {
         return;
     };
-    if changed {
-        attr::changed(inode, fields::DATA | fields::SIZE);
+    let ends = !mapped && inode.data().modes.may_open().is_ok();
+    match authority(inode) {
+        Some(said) if !ends => take(inode, &said),
+        // The server is the authority again.
+        Some(_) => attr::changed(inode, fields::DATA | fields::SIZE | fields::ATIME),
+        None if changed => attr::changed(inode, fields::DATA | fields::SIZE),
+        None => (),
     }
-    if !mapped && inode.data().modes.may_open().is_ok() {
+    if ends {
         watch.stop();
+    }
+}
+
+/// What a backing file says, where that counts.
+fn authority(inode: &Inode) -> Option<DataAttributes> {
+    let watch = &inode.data().watch;
+    if !watch.on.load(Relaxed) || !inode.sb().data().asks_backing() {
+        return None;
+    }
+    let last = watch.last.lock();
+    last.as_ref().map(|(backing, _)| backing.attributes())
+}
+
+fn take(inode: &Inode, said: &DataAttributes) {
+    let mut state = inode.data().state.lock();
+    inode.set_data_attributes(said);
+    state.stale &= !(fields::DATA | fields::SIZE | fields::ATIME);
+}
+
+/// What the server says of an inode, with what its backing file says better.
+pub(crate) fn corrected(inode: &Inode, attr: &Attr) -> Attr {
+    let Some(said) = authority(inode) else {
+        return *attr;
+    };
+    let [atime, mtime, ctime] = said.times;
+    Attr {
+        size: said.size,
+        blocks: said.blocks,
+        atime: atime.0 as u64,
+        atimensec: atime.1,
+        mtime: mtime.0 as u64,
+        mtimensec: mtime.1,
+        ctime: ctime.0 as u64,
+        ctimensec: ctime.1,
+        ..*attr
+    }
+}
+
+/// Something was read.
+pub(crate) fn was_read(inode: &Inode) {
+    if authority(inode).is_none() {
+        attr::was_read(inode);
     }
 }
 
@@ -159,6 +210,9 @@ pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, backing: &BackingFile) -> Re
 
 /// A write ended before `pos`.
 pub(crate) fn written(inode: &Inode, pos: u64, result: Result<usize>) {
+    if let Some(said) = authority(inode) {
+        return take(inode, &said);
+    }
     match result {
         Ok(n) if n > 0 => attr::extend(inode, pos),
         _ => attr::changed(inode, fields::DATA | fields::SIZE),

@@ -2,22 +2,22 @@
 
 //! A FUSE and virtiofs client.
 //!
-//! The module registers the file systems `virtiofs` and `fuse`, a virtio driver for file system devices, and `/dev/fuse`,
+//! The module registers the file systems `virtiofs`, `fuse` and `fuseblk`, a virtio driver for file system devices, and `/dev/fuse`,
 //! and `fusectl`, which shows its connections.
 //! Three layers, each using only what stands before it:
 //!
 //! 1. `bindings`: C declarations, and shims for what C defines inline.
 //! 2. The abstractions, the only home of `unsafe`: [`vfs`] (the virtual file system), [`dax_core`] (file data in device
-//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`params`], [`sync`],
+//!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`sysctl_core`], [`params`], [`sync`],
 //!    [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
 //!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
-//!    [`names`], [`extensions`], [`readdir`], [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
+//!    [`names`], [`extensions`], [`readdir`], [`turns`] (one at a time in a directory), [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
 //!    reads and writes),
 //!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`iomode`] and [`modes`] (who may use
 //!    the page cache), [`backing`] and [`passthrough`] (data in other file systems), [`lock`], [`space`], [`xattr`],
 //!    [`ioctl`], [`poll`], [`notify`] (what the server tells), [`dax`] (the window), [`virtiofs`] (devices and mounts), [`dev`] (`/dev/fuse`), [`access`] (who may use
-//!    such a mount), [`control`] (`fusectl`), [`debug`].
+//!    such a mount), [`control`] (`fusectl`), [`sysctl`], [`debug`].
 //!
 //! A system call on a mounted file comes in through a table of [`vfs`], becomes an operation of [`ops`], travels as a
 //! [`chan::Request`] through [`virtiofs::channel`] into a queue of [`virtio`], or through [`dev`] to a process, and is
@@ -30,7 +30,7 @@ use kernel::{prelude::*, sync::Arc};
 
 #[path = "../../rust/bindings/mod.rs"]
 mod bindings;
-#[path = "../../rust/chardev.rs"]
+#[path = "../../rust/chardev/mod.rs"]
 mod chardev;
 #[path = "../../rust/dax/mod.rs"]
 mod dax_core;
@@ -42,6 +42,8 @@ mod params;
 mod shm;
 #[path = "../../rust/sync/mod.rs"]
 mod sync;
+#[path = "../../rust/sysctl.rs"]
+mod sysctl_core;
 #[path = "../../rust/sysfs.rs"]
 mod sysfs;
 #[path = "../../rust/trace.rs"]
@@ -116,9 +118,13 @@ mod stat;
 #[deny(unsafe_code)]
 mod super_block;
 #[deny(unsafe_code)]
+mod sysctl;
+#[deny(unsafe_code)]
 mod through;
 #[deny(unsafe_code)]
 mod truncate;
+#[deny(unsafe_code)]
+mod turns;
 #[deny(unsafe_code)]
 mod virtiofs;
 #[deny(unsafe_code)]
@@ -132,7 +138,7 @@ module! {
     authors: ["The rust_fuse developers"],
     description: "FUSE and virtiofs client",
     license: "GPL",
-    alias: ["fs-fuse", "fs-fusectl", "char-major-10-229", "devname:fuse", "fs-virtiofs", "virtio:d0000001Av*"],
+    alias: ["fs-fuse", "fs-fuseblk", "fs-fusectl", "char-major-10-229", "devname:fuse", "fs-virtiofs", "virtio:d0000001Av*"],
 }
 
 /// The file system: what super blocks, inodes and files of every mount are typed by, however it reaches its server.
@@ -142,7 +148,9 @@ pub(crate) struct Fuse;
 #[pin_data]
 struct RustFuse {
     #[pin]
-    fuse: vfs::Registration<dev::mount::FuseType>,
+    fuse: vfs::Registration<dev::mount::FuseType<false>>,
+    #[pin]
+    fuseblk: vfs::Registration<dev::mount::FuseType<true>>,
     #[pin]
     virtiofs: vfs::Registration<virtiofs::mount::VirtioFs>,
     #[pin]
@@ -150,6 +158,7 @@ struct RustFuse {
     registry: virtiofs::registry::Owner,
     dev: Arc<dev::mount::Shared>,
     connections: sysfs::MountPoint,
+    sysctl: sysctl_core::Directory,
     #[pin]
     fusectl: vfs::tree::Registration<control::FuseCtl>,
     common: Arc<vfs::Common<Fuse>>,
@@ -160,9 +169,11 @@ impl kernel::InPlaceModule for RustFuse {
         try_pin_init!(Self {
             common: vfs::Common::new()?,
             fusectl <- vfs::tree::Registration::new(module, vfs::tree::Things::new()?),
+            sysctl: sysctl::new()?,
             connections: sysfs::MountPoint::new(c"fuse", c"connections")?,
             dev: dev::mount::Shared::new(module, fusectl.things().clone())?,
             fuse <- vfs::Registration::new(module, common.clone(), dev.clone()),
+            fuseblk <- vfs::Registration::new(module, common.clone(), dev.clone()),
             registry: virtiofs::registry::Owner::new()?,
             virtiofs <- vfs::Registration::new(
                 module,

@@ -132,6 +132,15 @@ impl Mount {
         }
     }
 
+    /// Whether the server is trusted to answer, so that sync(2) and the end of the mount may wait for it. Closing a file does not
+    /// wait for a process even then, as that may be the one that closes it.
+    fn is_trusted(&self) -> bool {
+        match self.origin() {
+            Origin::Virtiofs(_) => true,
+            Origin::Dev(served) => served.block,
+        }
+    }
+
     /// Who may use it.
     pub(crate) fn access(&self) -> Option<&Access> {
         self.session.access.as_ref()
@@ -199,6 +208,9 @@ impl FileSystem for Fuse {
                 device.leave();
             }
             Origin::Dev(served) => {
+                if served.block && data.is_negotiated() {
+                    data.end();
+                }
                 served.abort();
                 data.stop();
                 if let Some(backings) = data.backings() {
@@ -280,8 +292,7 @@ impl FileSystem for Fuse {
     fn sync(root: &Inode) -> Result {
         let conn: &Conn = root.sb().data();
         // A server that is a process must not be able to hold up a sync(2) of everything.
-        let process = matches!(root.sb().data().origin(), Origin::Dev(_));
-        if process || conn.missing.syncfs.get() {
+        if !root.sb().data().is_trusted() || conn.missing.syncfs.get() {
             return Ok(());
         }
         let op = Syncfs {
@@ -327,6 +338,13 @@ impl FileSystem for Fuse {
             }
             if let Some(max) = access.max_read {
                 write!(out, ",max_read={max}").map_err(|_| EINVAL)?;
+            }
+            if data.asks_backing() {
+                write!(out, ",attrs=backing").map_err(|_| EINVAL)?;
+            }
+            let block = sb.block_size();
+            if sb.is_on_block_device() && block != dev::mount::BLOCK_SIZE as usize {
+                write!(out, ",blksize={block}").map_err(|_| EINVAL)?;
             }
         }
         if let Some(mode) = data.dax_mode().name() {

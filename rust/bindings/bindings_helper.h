@@ -26,6 +26,7 @@
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>
+#include <linux/sysctl.h>
 #include <linux/uio.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>

@@ -53,6 +53,9 @@ RUST_FUSE_HELPER(void, backing_stamp, const struct file *file, s64 *stamp)
 	stamp[2] = inode_get_mtime_nsec(inode);
 	stamp[3] = inode_get_ctime_sec(inode);
 	stamp[4] = inode_get_ctime_nsec(inode);
+	stamp[5] = inode->i_blocks;
+	stamp[6] = inode_get_atime_sec(inode);
+	stamp[7] = inode_get_atime_nsec(inode);
 }
 
 RUST_FUSE_HELPER(bool, backing_mapped_for_writing, const struct file *file)

@@ -6,6 +6,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/miscdevice.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/splice.h>
 #include <linux/user_namespace.h>
@@ -34,6 +35,19 @@ RUST_FUSE_HELPER(u32, poll_requested, const struct poll_table_struct *table)
 RUST_FUSE_HELPER(__poll_t, poll_result, u32 events)
 {
 	return demangle_poll(events);
+}
+
+/* Buffers that fit into a pipe now. */
+RUST_FUSE_HELPER(unsigned int, pipe_room, const struct pipe_inode_info *pipe)
+{
+	unsigned int used = pipe_occupancy(pipe->head, pipe->tail);
+
+	return used < pipe->max_usage ? pipe->max_usage - used : 0;
+}
+
+RUST_FUSE_HELPER(void, memcpy, void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
 }
 
 RUST_FUSE_HELPER(struct file *, get_file, struct file *file)

@@ -53,3 +53,12 @@ RUST_FUSE_HELPER(unsigned int, max_user_congthresh, void)
 {
 	return rust_fuse_param_bounded(READ_ONCE(rust_fuse_param_congthresh));
 }
+
+static bool rust_fuse_param_sys_admin;
+module_param_named(allow_sys_admin_access, rust_fuse_param_sys_admin, bool, 0644);
+MODULE_PARM_DESC(allow_sys_admin_access, "let administrators use every mount, also those that did not allow others");
+
+RUST_FUSE_HELPER(bool, allow_sys_admin_access, void)
+{
+	return READ_ONCE(rust_fuse_param_sys_admin);
+}

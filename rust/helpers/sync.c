@@ -14,3 +14,13 @@ void rust_fuse_flush_workqueue(struct workqueue_struct *wq)
 {
 	flush_workqueue(wq);
 }
+
+RUST_FUSE_HELPER(void, init_delayed_work, struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+RUST_FUSE_HELPER(void, queue_delayed_work, struct delayed_work *work, unsigned long delay)
+{
+	queue_delayed_work(system_percpu_wq, work, delay);
+}

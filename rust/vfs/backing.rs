@@ -12,6 +12,7 @@ use super::{
     file::{AnyFile, File, Mmap, Opening, Operations, Splice},
     inode::Locked,
     iter::{from_len, Read, Write},
+    FileSystem, Inode,
 };
 use crate::bindings;
 use core::ptr::NonNull;
@@ -46,13 +47,43 @@ impl Backing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp([i64; 5]);
 
+/// What a backing file has to say of its data.
+#[derive(Clone, Copy)]
+pub(crate) struct DataAttributes {
+    pub(crate) size: u64,
+    /// Of 512 bytes.
+    pub(crate) blocks: u64,
+    /// Of access, modification and change: seconds and nanoseconds.
+    pub(crate) times: [(i64, u32); 3],
+}
+
 impl Backing {
+    fn numbers(&self) -> [i64; 8] {
+        let mut numbers = [0; 8];
+        // SAFETY: The file is referenced; the shim writes eight numbers.
+        unsafe { bindings::rust_fuse_backing_stamp(self.file.as_raw(), numbers.as_mut_ptr()) };
+        numbers
+    }
+
     /// Size and times now.
     pub(crate) fn stamp(&self) -> Stamp {
-        let mut stamp = [0; 5];
-        // SAFETY: The file is referenced; the shim writes five numbers.
-        unsafe { bindings::rust_fuse_backing_stamp(self.file.as_raw(), stamp.as_mut_ptr()) };
-        Stamp(stamp)
+        let [size, mtime, mtime_nsec, ctime, ctime_nsec, ..] = self.numbers();
+        Stamp([size, mtime, mtime_nsec, ctime, ctime_nsec])
+    }
+
+    /// What it has to say of its data now.
+    pub(crate) fn attributes(&self) -> DataAttributes {
+        let [size, mtime, mtime_nsec, ctime, ctime_nsec, blocks, atime, atime_nsec] =
+            self.numbers();
+        DataAttributes {
+            size: size as u64,
+            blocks: blocks as u64,
+            times: [
+                (atime, atime_nsec as u32),
+                (mtime, mtime_nsec as u32),
+                (ctime, ctime_nsec as u32),
+            ],
+        }
     }
 
     /// Whether somebody may change its data by a mapping.
@@ -135,6 +166,21 @@ unsafe extern "C" fn written<T: Operations>(iocb: *mut bindings::kiocb, result: 
     // SAFETY: As this function requires.
     let (file, pos) = unsafe { (File::from_raw((*iocb).ki_filp), (*iocb).ki_pos as u64) };
     T::backing_written(file, pos, from_len(result));
+}
+
+impl<T: FileSystem> Inode<T> {
+    /// Takes over what a backing file says. Callers serialise among themselves with the private data's lock.
+    pub(crate) fn set_data_attributes(&self, from: &DataAttributes) {
+        let [atime, mtime, ctime] = from.times;
+        self.set_size(from.size);
+        // SAFETY: The inode is valid. These fields are read without a lock everywhere; each store is whole.
+        unsafe {
+            let inode = self.as_raw();
+            (*inode).i_blocks = from.blocks;
+            bindings::rust_fuse_inode_set_atime(inode, atime.0, atime.1);
+            bindings::rust_fuse_inode_set_times(inode, mtime.0, mtime.1, ctime.0, ctime.1);
+        }
+    }
 }
 
 impl<T: Operations> Read<'_, T> {

@@ -237,6 +237,14 @@ impl<M: Type> Context<M> {
         // SAFETY: The context's type is the member of a registration that outlives the mount call.
         let registration = unsafe { Registration::<M>::of((*fc).fs_type) };
         let candidate = M::prepare(&registration.context, &call, source)?;
+        if M::BLOCK {
+            // SAFETY: By the caller's promise; the end of the context or the super block takes the reference back, and the
+            // callback fits the context.
+            return kernel::error::to_result(unsafe {
+                (*fc).s_fs_info = Arc::into_raw(candidate).cast_mut().cast();
+                bindings::get_tree_bdev(fc, Some(Self::fill_block))
+            });
+        }
         // SAFETY: By the caller's promise; the super block is locked, and new or filled.
         unsafe {
             find_or_fill::<M::Fs>(fc, candidate, test::<M>, |sb| {
@@ -247,6 +255,17 @@ impl<M: Type> Context<M> {
                 }
             })
         }
+    }
+
+    /// # Safety
+    ///
+    /// For `get_tree_bdev` only: `sb` is new, with the candidate of `fc`, which [`init`] set up.
+    unsafe extern "C" fn fill_block(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: As this function requires.
+        to_int(unsafe { super_block::fill::<M>(sb, &Self::call(fc)) })
     }
 
     /// # Safety

@@ -142,6 +142,8 @@ pub(crate) trait Type: Sized + 'static {
     const NAME: &'static CStr;
     /// `FS_*` flags.
     const FLAGS: u32 = 0;
+    /// It is mounted from a block device, of which there is one super block; [`Self::same`] does not count then.
+    const BLOCK: bool = false;
 
     /// What all its mounts share.
     type Context: Send + Sync + 'static;
@@ -270,7 +272,12 @@ impl<M: Type> Registration<M> {
                 fs.write(pin_init::zeroed());
                 (*fs).owner = module.as_ptr().cast();
                 (*fs).name = M::NAME.as_char_ptr();
-                (*fs).fs_flags = M::FLAGS as c_int;
+                let block = if M::BLOCK {
+                    bindings::FS_REQUIRES_DEV
+                } else {
+                    0
+                };
+                (*fs).fs_flags = (M::FLAGS | block) as c_int;
                 (*fs).init_fs_context = Some(context::init::<M>);
                 (*fs).kill_sb = Some(super_block::kill_sb::<M::Fs>);
             }

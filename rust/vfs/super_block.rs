@@ -94,6 +94,33 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (&raw mut (*(*self.0.get()).s_bdi).ra_pages).write_volatile(pages) };
     }
 
+    /// Sets the size of a block of its device in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for one that the device does not have.
+    pub(crate) fn set_block_size(&self, size: u32) -> Result {
+        let size = c_int::try_from(size).map_err(|_| EINVAL)?;
+        // SAFETY: Only called while a super block on a block device is filled.
+        let set = unsafe { bindings::rust_fuse_sb_set_blocksize(self.0.get(), size) };
+        if set == 0 {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// The size of a block in bytes.
+    pub(crate) fn block_size(&self) -> usize {
+        // SAFETY: It is set while the super block is filled.
+        unsafe { (*self.0.get()).s_blocksize }
+    }
+
+    /// Whether it is on a block device.
+    pub(crate) fn is_on_block_device(&self) -> bool {
+        // SAFETY: It does not change.
+        unsafe { !(*self.0.get()).s_bdev.is_null() }
+    }
+
     /// Its device number as the kernel has it.
     pub(crate) fn raw_device(&self) -> u32 {
         // SAFETY: The number does not change.
@@ -119,8 +146,8 @@ impl<T: FileSystem> SuperBlock<T> {
 
     /// Says how deep file systems are stacked, this one included.
     pub(crate) fn set_stack_depth(&self, depth: u32) {
-        // SAFETY: The super block is valid; the word is written whole.
-        unsafe { (&raw mut (*self.0.get()).s_stack_depth).write_volatile(depth as c_int) };
+        // SAFETY: The super block is valid.
+        unsafe { bindings::rust_fuse_set_stack_depth(self.0.get(), depth as c_int) };
     }
 
     /// Says that whoever mounted it is not trusted with what the file system contains. While the super block is filled.
@@ -280,7 +307,7 @@ unsafe fn set_up<'a, T: FileSystem>(sb: *mut bindings::super_block) -> Result<&'
         (*sb).s_flags |= bindings::RUST_FUSE_SB_POSIXACL;
         (*sb).s_xattr = T::xattr_handlers().0;
         super::dentry::set_ops::<T>(sb);
-        kernel::error::to_result(bindings::super_setup_bdi(sb))?;
+        kernel::error::to_result(bindings::rust_fuse_setup_bdi(sb))?;
         Ok(SuperBlock::from_raw(sb))
     }
 }
@@ -342,7 +369,11 @@ pub(super) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
                 mounted.close(sb, || T::give_up(this.data()));
             }
         }
-        bindings::kill_anon_super(sb);
+        if (*(*sb).s_type).fs_flags as u32 & bindings::FS_REQUIRES_DEV != 0 {
+            bindings::kill_block_super(sb);
+        } else {
+            bindings::kill_anon_super(sb);
+        }
         // Lockless walks may still be in `permission` or `d_revalidate`.
         kernel::bindings::synchronize_rcu();
         if !info.is_null() {

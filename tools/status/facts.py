@@ -7,8 +7,8 @@ from pathlib import Path
 FUSE_OPTIONS = ("fd", "rootmode", "user_id", "group_id", "default_permissions", "allow_other", "max_read", "blksize",
                 "subtype", "source")
 # Options with values that have rows of their own, and whether they have one without a value.
-VALUES = {"always": "dax", "inode": "dax", "never": "dax", "server": "locks", "local": "locks"}
-WITH_VALUE_ONLY = {"locks"}
+VALUES = {"always": "dax", "inode": "dax", "never": "dax", "server": "locks", "local": "locks", "backing": "attrs"}
+WITH_VALUE_ONLY = {"locks", "attrs"}
 
 
 def code(path):

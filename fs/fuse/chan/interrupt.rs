@@ -14,12 +14,15 @@ use crate::{
     errno,
     proto::{ids::Unique, opcode::Opcode},
     sync::waitq::exiting,
+    vfs::time::Moment,
 };
 use kernel::{prelude::*, sync::Arc, time::Msecs};
 
 /// The first and the longest pause before the server is told again, in milliseconds.
 const PAUSE: Msecs = 1;
 const PAUSE_MAX: Msecs = 64;
+/// Milliseconds after which who waits for a device with a limit sees whether the device was given up.
+const PATIENCE_SLICE: Msecs = 1000;
 /// How long a task that ends waits for a server that others have waited for in vain, in milliseconds.
 const BRIEF: Msecs = 200;
 
@@ -80,7 +83,11 @@ pub(super) fn send<O: Operation>(
     } else if O::OPCODE == Opcode::SETLKW {
         wait_interruptible(t, &waiter, unique)
     } else {
-        waiter.wait_killable().map_err(Left::Unknown)
+        match t.pool().patience() {
+            0 => waiter.wait_killable(),
+            patience => wait_patiently(t, &waiter, patience),
+        }
+        .map_err(Left::Unknown)
     };
     match &done {
         Ok(_) => pool.set_silent(false),
@@ -116,6 +123,27 @@ fn wait_telling(
         t.signalled(unique);
     }
     waiter.wait_killable().map_err(Left::Unknown)
+}
+
+/// Waits for a request, but not for ever: after so many milliseconds the server is given up, by all who wait. The request stays
+/// with the device, and so does what it may write to.
+fn wait_patiently(
+    t: &dyn Transport,
+    waiter: &Arc<Waiter>,
+    patience: Msecs,
+) -> Result<KBox<Request>> {
+    let sent = Moment::now();
+    loop {
+        if let Some(request) = waiter.wait_killable_for(PATIENCE_SLICE.min(patience))? {
+            return Ok(request);
+        }
+        if sent.elapsed_ms() >= u64::from(patience) && t.pool().lose_patience() {
+            pr_warn!("the device does not answer: it is given up\n");
+        }
+        if t.pool().is_abandoned() {
+            return waiter.leave(errno::econnaborted());
+        }
+    }
 }
 
 /// Waits for a request that a signal may interrupt.

@@ -74,6 +74,11 @@ pub(crate) trait Transport: Send + Sync {
     /// Pages that one request can carry.
     fn max_pages(&self) -> usize;
 
+    /// Ends the session if a request has not been answered for so many milliseconds. False when it is over.
+    fn expire(self: Arc<Self>, _age: u64) -> bool {
+        false
+    }
+
     /// INIT agreed on features, and on the most bytes of a WRITE.
     fn agreed(&self, _flags: InitFlags, _max_write: usize) {}
 

@@ -33,6 +33,10 @@ pub(crate) struct Pool {
     session: Atomic<u32>,
     /// The server of this session has said that it does not know INTERRUPT.
     deaf: AtomicFlag,
+    /// Milliseconds that who waits for a device has patience for; 0 is for ever.
+    patience: Atomic<u32>,
+    /// Somebody has lost it: nothing is sent in this session any more.
+    abandoned: AtomicFlag,
     /// A task that ended has waited for the server in vain, and nothing was answered since.
     silent: AtomicFlag,
 }
@@ -46,12 +50,21 @@ impl Pool {
             unique: Atomic::new(0),
             session: Atomic::new(0),
             deaf: AtomicFlag::new(false),
+            patience: Atomic::new(0),
+            abandoned: AtomicFlag::new(false),
             silent: AtomicFlag::new(false),
         })
     }
 
     /// Takes a request. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` when the server was given up, `ENOMEM`.
     pub(crate) fn take(&self) -> Result<KBox<Request>> {
+        if self.is_abandoned() {
+            return Err(errno::enotconn());
+        }
         if let Some(request) = self.free.lock().pop() {
             return Ok(request);
         }
@@ -95,6 +108,26 @@ impl Pool {
         self.deaf.store(true, Relaxed);
     }
 
+    /// Says how many milliseconds who waits for a device has patience for; 0 is for ever.
+    pub(crate) fn set_patience(&self, ms: u32) {
+        self.patience.store(ms, Relaxed);
+    }
+
+    /// How many milliseconds who waits for a device has patience for; 0 is for ever.
+    pub(super) fn patience(&self) -> u32 {
+        self.patience.load(Relaxed)
+    }
+
+    /// Gives the server up: all who wait leave, and nothing is sent until the next session. Whether nobody has before.
+    pub(super) fn lose_patience(&self) -> bool {
+        !self.abandoned.xchg(true, Relaxed)
+    }
+
+    /// Whether the server was given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
     /// Whether the present task ends and had better not wait: others have, in vain, and each of its files would take as long.
     pub(crate) fn is_given_up(&self) -> bool {
         dying() || (self.silent.load(Relaxed) && exiting())
@@ -116,5 +149,7 @@ impl Pool {
     pub(crate) fn end_session(&self) {
         self.session.fetch_add(1, Relaxed);
         self.deaf.store(false, Relaxed);
+        self.patience.store(0, Relaxed);
+        self.abandoned.store(false, Relaxed);
     }
 }

@@ -12,15 +12,17 @@ use super::{Args, Ended, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
-        dir::InterruptIn,
+        dir::{InterruptIn, LinkIn, RenameIn},
+        file::CopyFileRangeIn,
         header::{InHeader, OutHeader},
         ids::{NodeId, Unique},
         opcode::Opcode,
         reply::{self, BadReply, HEADER_LEN},
+        NAME_LOW_MAX, NAME_MAX,
     },
     vfs::{
         cred::Caller,
-        page::Pages,
+        page::{zeroed_bytes, Pages},
         pagecache::{Filled, ReadParts, WriteParts},
         user_pages::UserPages,
     },
@@ -30,8 +32,10 @@ use core::mem::size_of;
 use kernel::{prelude::*, sync::Arc};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Bytes for the header and the arguments: two names of `NAME_MAX` and the largest structure, with room.
+/// Bytes for the header and the arguments: two names of `NAME_LOW_MAX` and the largest structure, with room.
 const INPUT: usize = 2560;
+/// Bytes for those where longer names were agreed on.
+const LONG_INPUT: usize = INPUT + 2 * (NAME_MAX - NAME_LOW_MAX);
 /// Bytes for the header and the fixed part of an answer.
 const OUTPUT: usize = 512;
 /// The memory that a device reads and writes.
@@ -79,6 +83,8 @@ pub(crate) struct Request {
     /// The next in a list.
     pub(crate) next: Option<KBox<Request>>,
     buffers: KBox<Buffers>,
+    /// Header and arguments, where the room in `buffers` is too small for them.
+    long: KVec<u8>,
     opcode: Opcode,
     unique: Unique,
     nodeid: NodeId,
@@ -113,6 +119,7 @@ impl Request {
             Self {
                 next: None,
                 buffers,
+                long: KVec::new(),
                 opcode: Opcode::INIT,
                 unique: Unique::default(),
                 nodeid: NodeId::default(),
@@ -144,10 +151,20 @@ impl Request {
         flow: Flow,
     ) -> Result {
         self.payload = payload;
-        let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
-        let mut args = Args::new(room);
-        op.encode(&mut args)?;
-        self.input_len = head.len() + args.len();
+        self.long = KVec::new();
+        let encode = |input: &mut [u8]| {
+            let room = input.get_mut(size_of::<InHeader>()..).ok_or(EINVAL)?;
+            let mut args = Args::new(room);
+            op.encode(&mut args).map(|()| args.len())
+        };
+        let args = match encode(&mut self.buffers.input) {
+            Err(e) if e == errno::enametoolong() => {
+                self.long = zeroed_bytes(LONG_INPUT)?;
+                encode(&mut self.long)?
+            }
+            args => args?,
+        };
+        self.input_len = size_of::<InHeader>() + args;
         let unique = pool.next_unique();
         self.session = pool.session();
         let extra = match flow {
@@ -165,7 +182,7 @@ impl Request {
             total_extlen: u16::try_from(op.extensions() / 8).map_err(|_| EINVAL)?,
             padding: 0,
         };
-        head.copy_from_slice(header.as_bytes());
+        self.write_input(0, header.as_bytes());
         self.opcode = O::OPCODE;
         self.unique = unique;
         self.nodeid = op.nodeid();
@@ -186,6 +203,7 @@ impl Request {
         nodeid: NodeId,
         encode: impl FnOnce(&mut Args<'_>) -> Result,
     ) -> Result {
+        self.long = KVec::new();
         let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
         let mut args = Args::new(room);
         encode(&mut args)?;
@@ -259,10 +277,28 @@ impl Request {
 
     fn set_unique(&mut self, unique: Unique) {
         self.unique = unique;
-        let at = core::mem::offset_of!(InHeader, unique);
-        let place = self.buffers.input.get_mut(at..at + size_of::<Unique>());
-        if let Some(place) = place {
-            place.copy_from_slice(unique.as_bytes());
+        self.write_input(core::mem::offset_of!(InHeader, unique), unique.as_bytes());
+    }
+
+    /// Header and arguments.
+    fn input(&self) -> Option<&[u8]> {
+        let input: &[u8] = if self.long.is_empty() {
+            &self.buffers.input
+        } else {
+            &self.long
+        };
+        input.get(..self.input_len)
+    }
+
+    /// Changes a part of the header.
+    fn write_input(&mut self, at: usize, bytes: &[u8]) {
+        let input: &mut [u8] = if self.long.is_empty() {
+            &mut self.buffers.input
+        } else {
+            &mut self.long
+        };
+        if let Some(place) = input.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
         }
     }
 
@@ -296,6 +332,18 @@ impl Request {
     /// The inode that it is about.
     pub(crate) fn nodeid(&self) -> NodeId {
         self.nodeid
+    }
+
+    /// Another inode that it names.
+    pub(crate) fn second(&self) -> Option<NodeId> {
+        match self.opcode {
+            Opcode::RENAME | Opcode::RENAME2 => self.arguments().map(|arg: RenameIn| arg.newdir),
+            Opcode::LINK => self.arguments().map(|arg: LinkIn| arg.oldnodeid),
+            Opcode::COPY_FILE_RANGE | Opcode::COPY_FILE_RANGE_64 => {
+                self.arguments().map(|arg: CopyFileRangeIn| arg.nodeid_out)
+            }
+            _ => None,
+        }
     }
 
     /// Who waits for it.
@@ -393,10 +441,7 @@ impl Request {
 
     /// The arguments that it was sent with.
     pub(super) fn arguments<A: FromBytes>(&self) -> Option<A> {
-        let args = self
-            .buffers
-            .input
-            .get(size_of::<InHeader>()..self.input_len)?;
+        let args = self.input()?.get(size_of::<InHeader>()..)?;
         A::read_from_prefix(args).ok().map(|(args, _)| args)
     }
 

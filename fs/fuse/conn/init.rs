@@ -13,11 +13,13 @@ use crate::{
     proto::{
         flags::InitFlags,
         init::{InitIn, InitOut},
-        KERNEL_MINOR_VERSION, KERNEL_VERSION,
+        KERNEL_MINOR_VERSION, KERNEL_VERSION, NAME_LOW_MAX, NAME_MAX,
     },
+    sync::Ticker,
+    sysctl,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
-use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::atomic::Relaxed, time::Msecs};
 
 /// The oldest minor version that is spoken: the first whose structures are those of today, but for a shorter answer to INIT.
 const MINOR_MIN: u32 = 12;
@@ -25,6 +27,8 @@ const MINOR_MIN: u32 = 12;
 const READAHEAD: u32 = 1 << 20;
 /// Bytes of a WRITE of old servers.
 const WRITE_MIN: usize = 4096;
+/// How often the age of requests is looked at, in milliseconds.
+const WATCH: Msecs = 5000;
 /// Pages of a request where the server does not say.
 const PAGES_DEFAULT: usize = 32;
 
@@ -148,7 +152,8 @@ impl Conn {
         } else {
             PAGES_DEFAULT
         }
-        .min(self.transport().max_pages());
+        .min(self.transport().max_pages())
+        .min(sysctl::max_pages());
         let most = pages * PAGE_SIZE;
         let max_write = (reply.max_write as usize).max(WRITE_MIN).min(most);
         let t = self.transport();
@@ -172,13 +177,45 @@ impl Conn {
             sb.set_time_gran(reply.time_gran);
         }
         sb.set_readahead(reply.max_readahead.min(READAHEAD));
+        self.watch(if flags.contains(InitFlags::REQUEST_TIMEOUT) {
+            reply.request_timeout.into()
+        } else {
+            0
+        });
         // Last: whoever sees it finds the rest done.
         self.negotiated.populate(Negotiated {
             flags,
             max_write,
             max_read: most.min(self.read_limit.load(Relaxed)),
+            // Two long names need more than a page.
+            name_max: if pages > 1 && flags.contains(InitFlags::MAX_PAGES) {
+                NAME_MAX
+            } else {
+                NAME_LOW_MAX
+            },
         });
         Ok(())
+    }
+
+    /// Has the session end when a request is not answered in time, if there is such a time. A server that is a process is watched.
+    /// What a device has it keeps, so there those who wait look at the time themselves.
+    fn watch(&self, server: u32) {
+        let age = sysctl::timeout(server).map_or(0, |seconds| seconds.saturating_mul(1000));
+        if !self.transport().is_process() {
+            self.transport().pool().set_patience(age);
+            return;
+        }
+        if age == 0 {
+            return;
+        }
+        let transport = self.transport().clone();
+        let started = KBox::new(move || transport.clone().expire(age.into()), GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|tick| Ticker::new(WATCH, tick));
+        match started {
+            Ok(ticker) => drop(self.watcher.populate(ticker)),
+            Err(_) => pr_warn!("no memory to watch the time of requests\n"),
+        }
     }
 
     /// The features that this mount offers.
@@ -210,6 +247,7 @@ impl Conn {
             | InitFlags::POSIX_ACL
             | InitFlags::SETXATTR_EXT
             | InitFlags::SECURITY_CTX
+            | InitFlags::REQUEST_TIMEOUT
             | InitFlags::ALLOW_IDMAP;
         if self.transport().is_process() {
             flags |= InitFlags::ABORT_ERROR

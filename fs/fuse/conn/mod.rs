@@ -14,7 +14,12 @@ use crate::{
     errno,
     lock::Scramble,
     poll::Polls,
-    proto::flags::{InitFlags, WriteFlags},
+    proto::{
+        flags::{InitFlags, WriteFlags},
+        NAME_LOW_MAX,
+    },
+    sync::Ticker,
+    turns::Turns,
     vfs::{cred::Caller, FileSystem, SuperBlock},
 };
 use kernel::{
@@ -33,6 +38,8 @@ pub(crate) struct Negotiated {
     pub(crate) max_write: usize,
     /// Most bytes of a READ.
     pub(crate) max_read: usize,
+    /// Most bytes of a name.
+    pub(crate) name_max: usize,
 }
 
 /// Operations that the server said it does not have.
@@ -78,6 +85,8 @@ pub(crate) struct Missing {
     pub(crate) syncfs: Flag,
     /// STATX: there are no times of birth.
     pub(crate) statx: Flag,
+    /// BMAP.
+    pub(crate) bmap: Flag,
     /// POLL: files are always ready.
     pub(crate) poll: Flag,
 }
@@ -131,6 +140,8 @@ pub(crate) struct Conn {
     read_limit: Atomic<usize>,
     /// Access is decided here, by the modes of files.
     by_mode: Flag,
+    /// Backing files are asked for size and times, not the server.
+    by_backing: Flag,
     /// File systems below the server's own become mounts.
     submounts: Flag,
     attr_version: Atomic<u64>,
@@ -140,6 +151,9 @@ pub(crate) struct Conn {
     pub(crate) missing: Missing,
     /// Files that somebody waits for.
     pub(crate) polls: Arc<Polls>,
+    turns: Arc<Turns>,
+    /// Looks at the age of requests.
+    watcher: SetOnce<Pin<KBox<Ticker>>>,
 }
 
 impl Conn {
@@ -165,11 +179,14 @@ impl Conn {
             refused: Flag::default(),
             read_limit: Atomic::new(usize::MAX),
             by_mode: Flag::default(),
+            by_backing: Flag::default(),
             submounts: Flag::default(),
             attr_version: Atomic::new(1),
             epoch: Atomic::new(1),
             missing: Missing::default(),
             polls: Polls::new()?,
+            turns: Turns::new()?,
+            watcher: SetOnce::new(),
         })
     }
 
@@ -181,6 +198,16 @@ impl Conn {
     /// Has access be decided here, by the modes of files. Before INIT.
     pub(crate) fn go_by_mode(&self) {
         self.by_mode.set();
+    }
+
+    /// Has backing files be asked for size and times. Before INIT.
+    pub(crate) fn ask_backing(&self) {
+        self.by_backing.set();
+    }
+
+    /// Whether backing files are asked for size and times.
+    pub(crate) fn asks_backing(&self) -> bool {
+        self.by_backing.get()
     }
 
     /// Whether access is decided here by the modes of files. Access control lists are always looked at here, and the modes with
@@ -197,6 +224,11 @@ impl Conn {
     /// The way to the server.
     pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
+    }
+
+    /// Who waits for a turn in a directory.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Which files are reached by DAX.
@@ -235,8 +267,14 @@ impl Conn {
             flags: InitFlags::empty(),
             max_write: 4096,
             max_read: 4096,
+            name_max: NAME_LOW_MAX,
         };
         self.negotiated.as_ref().unwrap_or(NOTHING)
+    }
+
+    /// Whether INIT was answered.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.negotiated.as_ref().is_some()
     }
 
     /// Whether both sides have `flag`.

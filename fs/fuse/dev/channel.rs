@@ -8,7 +8,10 @@
 //!
 //! Locks: the queue's spinlock, inside it a waiter's. Neither is held during a copy.
 
-use super::queue::{Entry, Fifo, Queue};
+use super::{
+    busy::Spare,
+    queue::{Entry, Fifo, Queue},
+};
 use crate::{
     backing::Backings,
     chan::{self, forget::ForgetNode, reap, Pool, Request, Transport},
@@ -23,12 +26,12 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, AtomicFlag, Relaxed},
-        Arc, ArcBorrow, SetOnce, SpinLock,
+        Arc, ArcBorrow, SetOnce, SpinLock, SpinLockGuard,
     },
 };
 
-/// Most pages of data in a request.
-const MAX_PAGES: usize = 256;
+/// Most pages of data in a request: all that INIT has a number for.
+const MAX_PAGES: usize = u16::MAX as usize;
 
 /// The way to one server.
 #[pin_data]
@@ -189,6 +192,26 @@ impl Channel {
         }
     }
 
+    /// Locks the queue, with memory for another request in it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` when the session is over, `ENOMEM`.
+    fn queue_for_request(&self) -> Result<SpinLockGuard<'_, Queue>> {
+        let mut queue = self.queue.lock();
+        while queue.connected && queue.is_short() {
+            drop(queue);
+            let spare = Spare::new()?;
+            queue = self.queue.lock();
+            queue.supply(spare);
+        }
+        if queue.connected {
+            Ok(queue)
+        } else {
+            Err(errno::enotconn())
+        }
+    }
+
     /// Whether the session goes on, and whether there is something to read.
     pub(super) fn readable(&self) -> Option<bool> {
         let queue = self.queue.lock();
@@ -210,15 +233,16 @@ impl Transport for Channel {
     fn submit(&self, request: KBox<Request>) {
         let refused = match Entry::new(request) {
             Ok(mut entry) => {
-                let mut queue = self.queue.lock();
-                if queue.connected {
-                    queue.push(entry);
-                    drop(queue);
-                    self.tell_readers();
-                    return;
-                }
-                drop(queue);
-                entry.request.take().map(|r| (r, errno::enotconn()))
+                let refused = match self.queue_for_request() {
+                    Ok(mut queue) => {
+                        queue.push(entry);
+                        drop(queue);
+                        self.tell_readers();
+                        return;
+                    }
+                    Err(e) => e,
+                };
+                entry.request.take().map(|r| (r, refused))
             }
             Err(request) => Some((request, ENOMEM)),
         };
@@ -237,6 +261,21 @@ impl Transport for Channel {
 
     fn is_process(&self) -> bool {
         true
+    }
+
+    fn expire(self: Arc<Self>, age: u64) -> bool {
+        let (connected, late) = {
+            let queue = self.queue.lock();
+            (queue.connected, queue.is_late(age))
+        };
+        if late {
+            pr_warn!(
+                "fuse: the server of connection {} is late: it is given up\n",
+                self.id()
+            );
+            Self::abort(self.as_arc_borrow());
+        }
+        connected && !late
     }
 
     fn signalled(&self, unique: Unique) {

@@ -3,11 +3,12 @@
 //! `/dev/fuse`: servers that are processes.
 //!
 //! - [`device`]: open files of the device;
-//! - [`queue`]: what a server has to do;
+//! - [`queue`]: what a server has to do; [`busy`]: what FORGETs wait for;
 //! - [`channel`]: requests to the server;
 //! - [`serve`]: what it reads and writes;
-//! - [`mount`]: the file system type `fuse`.
+//! - [`mount`]: the file system types `fuse` and `fuseblk`.
 
+mod busy;
 pub(crate) mod channel;
 pub(crate) mod device;
 pub(crate) mod mount;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file system type `fuse`: from the descriptor of a server to a mounted super block.
+//! The file system types `fuse` and `fuseblk`: from the descriptor of a server to a mounted super block.
 //!
 //! The server need not run yet: INIT is sent, and the first who needs its answer waits for it. A server that asked for it by
 //! an ioctl answers before the mount returns. No locks.
@@ -33,6 +33,8 @@ use kernel::{
     sync::{Arc, SetOnce},
 };
 
+/// The size of a block of the device where `blksize` does not say.
+pub(crate) const BLOCK_SIZE: u32 = 512;
 /// Least value of `max_read`.
 const MAX_READ_MIN: usize = 4096;
 
@@ -47,6 +49,8 @@ pub(crate) struct Options {
     allow_other: bool,
     max_read: Option<u32>,
     subtype: Option<CString>,
+    block_size: Option<u32>,
+    by_backing: bool,
 }
 
 /// What all mounts share.
@@ -92,6 +96,8 @@ pub(crate) struct Served {
     /// Works off notifications.
     work: Arc<OwnedQueue>,
     control: Arc<Things<FuseCtl>>,
+    /// Its server is trusted to answer at the end.
+    pub(crate) block: bool,
     /// It is shown by `fusectl`.
     shown: SetOnce<Shown<FuseCtl>>,
     debug: Dir,
@@ -105,14 +111,20 @@ impl Served {
     }
 }
 
-/// The file system type `fuse`.
-pub(crate) struct FuseType;
+/// The file system type `fuse`, or `fuseblk`: that is mounted from a block device, and its server is waited for when it is
+/// unmounted and synchronised.
+pub(crate) struct FuseType<const BLOCK: bool>;
 
-impl Type for FuseType {
+impl<const BLOCK: bool> Type for FuseType<BLOCK> {
     type Fs = Fuse;
 
-    const NAME: &'static CStr = c"fuse";
-    const FLAGS: u32 = fs::HAS_SUBTYPE | fs::USERNS_MOUNT | fs::ALLOW_IDMAP;
+    const NAME: &'static CStr = if BLOCK { c"fuseblk" } else { c"fuse" };
+    const FLAGS: u32 = if BLOCK {
+        fs::HAS_SUBTYPE | fs::ALLOW_IDMAP
+    } else {
+        fs::HAS_SUBTYPE | fs::USERNS_MOUNT | fs::ALLOW_IDMAP
+    };
+    const BLOCK: bool = BLOCK;
 
     type Context = Shared;
     type Options = Options;
@@ -147,6 +159,13 @@ impl Type for FuseType {
             b"group_id" => options.group = Some(param.group()?),
             b"default_permissions" => options.default_permissions = true,
             b"allow_other" => options.allow_other = true,
+            b"blksize" if BLOCK => options.block_size = Some(param.number(10)?),
+            b"attrs" => {
+                if param.value.map(CStr::to_bytes) != Some(b"backing") {
+                    return Err(EINVAL);
+                }
+                options.by_backing = true;
+            }
             b"max_read" => options.max_read = Some(param.number(10)?),
             b"subtype" => {
                 if options.subtype.is_some() {
@@ -154,6 +173,8 @@ impl Type for FuseType {
                 }
                 options.subtype = Some(CString::try_from(param.value.ok_or(EINVAL)?)?);
             }
+            // The VFS keeps it: nothing but a name, or the device of `fuseblk`.
+            b"source" => return Ok(Parsed::Unknown),
             _ => return Ok(Parsed::Unknown),
         }
         Ok(Parsed::Taken)
@@ -182,6 +203,9 @@ impl Type for FuseType {
         if options.default_permissions {
             conn.go_by_mode();
         }
+        if options.by_backing {
+            conn.ask_backing();
+        }
         let access = Access {
             user,
             group,
@@ -198,6 +222,7 @@ impl Type for FuseType {
             device: device.clone(),
             work: shared.work.clone(),
             control: shared.control.clone(),
+            block: BLOCK,
             shown: SetOnce::new(),
             debug: shared.debug.clone(),
             modes: SetOnce::new(),
@@ -219,6 +244,9 @@ impl Type for FuseType {
         let Origin::Dev(served) = mount.origin() else {
             return Err(EINVAL);
         };
+        if BLOCK {
+            sb.set_block_size(options.block_size.unwrap_or(BLOCK_SIZE))?;
+        }
         if !sb.in_initial_ns() {
             sb.set_untrusted();
         }

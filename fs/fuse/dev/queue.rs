@@ -6,16 +6,19 @@
 //! request but while it is copied to or from the server, when the copying task owns it: a server whose memory does not come
 //! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
 
+use super::busy::{Busy, Spare};
 use crate::{
     chan::{forget::ForgetList, ForgetNode, Request, Waiter},
-    proto::ids::{NodeId, Unique},
+    proto::{
+        ids::{NodeId, Unique},
+        opcode::Opcode,
+    },
+    vfs::time::Moment,
 };
 use kernel::{prelude::*, sync::Arc};
 
 /// Lists that requests which were read are found by.
 const BUCKETS: usize = 256;
-/// Places that inodes share.
-const NODES: usize = 1024;
 /// FORGETs that go out in a row while requests wait, and requests that go out before the next ones.
 const FORGET_RUN: i32 = 16;
 const REQUEST_RUN: i32 = 8;
@@ -30,8 +33,10 @@ pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
     /// The open file that it was read through.
     pub(super) device: u32,
-    /// Where FORGETs of its inode wait for its end.
-    node: usize,
+    /// The inodes that it names. Their FORGETs wait for its end.
+    nodes: [Option<NodeId>; 2],
+    /// When it was sent.
+    born: Moment,
     /// It was sent again, under an id that says so.
     resent: bool,
     /// Its sender has got a signal.
@@ -54,7 +59,13 @@ impl Entry {
             request: None,
             waiter: request.waiter(),
             device: 0,
-            node: node(request.nodeid()),
+            nodes: [Some(request.nodeid()), request.second()],
+            // Who waits for a lock waits for other users, however long.
+            born: if request.opcode() == Opcode::SETLKW {
+                Moment::NEVER
+            } else {
+                Moment::now()
+            },
             resent: false,
             signalled: false,
             to_tell: false,
@@ -140,18 +151,6 @@ impl Drop for Fifo {
     }
 }
 
-/// Inodes that share a place.
-#[derive(Default)]
-struct Busy {
-    requests: u32,
-    held: ForgetList,
-}
-
-/// The place of an inode.
-fn node(nodeid: NodeId) -> usize {
-    (nodeid.get() ^ nodeid.get() >> 32) as usize % NODES
-}
-
 /// Finds an entry in a list; the result is where it hangs, or the end.
 fn find(mut at: &mut Option<KBox<Entry>>, unique: Unique) -> &mut Option<KBox<Entry>> {
     while at.as_ref().is_some_and(|entry| entry.unique != unique) {
@@ -183,9 +182,8 @@ pub(super) struct Queue {
     pending: Fifo,
     read: KVec<Option<KBox<Entry>>>,
     pub(super) forgets: ForgetList,
-    /// Requests that are not answered, by their inode, and FORGETs that wait for their end: a server that forgot an inode does
-    /// not expect to be asked to release a file of it.
-    busy: KVec<Busy>,
+    /// The inodes of requests that are not answered, and FORGETs that wait for their end.
+    busy: Busy,
     forget_run: i32,
     /// Requests that were read and whose sender has got a signal that the server does not know of.
     interrupts: usize,
@@ -199,17 +197,13 @@ impl Queue {
         for _ in 0..BUCKETS {
             read.push(None, GFP_KERNEL)?;
         }
-        let mut busy = KVec::with_capacity(NODES, GFP_KERNEL)?;
-        for _ in 0..NODES {
-            busy.push(Busy::default(), GFP_KERNEL)?;
-        }
         Ok(Self {
             connected: true,
             devices: 0,
             pending: Fifo::default(),
             read,
             forgets: ForgetList::default(),
-            busy,
+            busy: Busy::new()?,
             forget_run: FORGET_RUN,
             interrupts: 0,
             waiting: 0,
@@ -228,10 +222,21 @@ impl Queue {
         Some(entry)
     }
 
+    /// Whether [`Self::supply`] has to be called before another request.
+    pub(super) fn is_short(&self) -> bool {
+        self.busy.is_short()
+    }
+
+    /// Brings memory for a request.
+    pub(super) fn supply(&mut self, spare: Spare) {
+        self.busy.add(spare);
+    }
+
+    /// Adds a request, for which there is memory.
     pub(super) fn push(&mut self, entry: KBox<Entry>) {
         self.waiting += 1;
-        if let Some(busy) = self.busy.get_mut(entry.node) {
-            busy.requests += 1;
+        for nodeid in entry.nodes.into_iter().flatten() {
+            self.busy.begin(nodeid);
         }
         self.pending.push_back(entry);
     }
@@ -240,37 +245,25 @@ impl Queue {
     fn ended(&mut self, entry: &Entry) {
         self.waiting = self.waiting.saturating_sub(1);
         self.interrupts = self.interrupts.saturating_sub(usize::from(entry.to_tell));
-        if let Some(busy) = self.busy.get_mut(entry.node) {
-            busy.requests = busy.requests.saturating_sub(1);
-            if busy.requests == 0 {
-                while let Some(node) = busy.held.pop() {
-                    self.forgets.push(node);
-                }
-            }
+        for nodeid in entry.nodes.into_iter().flatten() {
+            self.busy.end(nodeid, &mut self.forgets);
         }
     }
 
     /// Adds a FORGET. True when it can be read at once.
     pub(super) fn forget(&mut self, forget: KBox<ForgetNode>) -> bool {
-        match self.busy.get_mut(node(forget.one.nodeid)) {
-            Some(busy) if busy.requests > 0 => {
-                busy.held.push(forget);
-                false
-            }
-            _ => {
+        match self.busy.hold(forget) {
+            Some(forget) => {
                 self.forgets.push(forget);
                 true
             }
+            None => false,
         }
     }
 
     /// Takes all FORGETs.
     pub(super) fn take_forgets(&mut self) -> ForgetList {
-        for busy in &mut self.busy {
-            while let Some(node) = busy.held.pop() {
-                self.forgets.push(node);
-            }
-        }
+        self.busy.take_held(&mut self.forgets);
         self.forgets.take()
     }
 
@@ -432,6 +425,21 @@ impl Queue {
             }
         }
         gone
+    }
+
+    /// Whether a request was sent so many milliseconds ago.
+    pub(super) fn is_late(&self, age: u64) -> bool {
+        let pending = [&self.pending.front, &self.pending.back];
+        Iterator::chain(pending.into_iter(), &self.read).any(|list| {
+            let mut at = list.as_deref();
+            while let Some(entry) = at {
+                if entry.born.elapsed_ms() > age {
+                    return true;
+                }
+                at = entry.next.as_deref();
+            }
+            false
+        })
     }
 
     /// Takes out all entries.

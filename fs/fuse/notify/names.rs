@@ -9,15 +9,16 @@ use super::{read, Told};
 use crate::{
     attr::{self, S_IFDIR, S_IFMT},
     chardev::FromUser,
-    dir, errno,
+    errno,
     inode::{self, Inode},
     proto::{
         flags::InvalEntryFlags,
         ids::NodeId,
         notify::{NotifyDeleteOut, NotifyInvalEntryOut, NotifyPruneOut},
+        NAME_MAX,
     },
     readdir,
-    vfs::dentry::Belief,
+    vfs::{dentry::Belief, page::zeroed_bytes},
 };
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
@@ -28,13 +29,13 @@ const PRUNE_BATCH: usize = 512;
 /// A name and the NUL behind it, which are all that is left of the message.
 fn read_name(from: &mut FromUser<'_, '_>, len: u32) -> Result<KVec<u8>> {
     let len = len as usize;
-    if len > dir::NAME_MAX {
+    if len > NAME_MAX {
         return Err(errno::enametoolong());
     }
     if from.len() != len + 1 {
         return Err(EINVAL);
     }
-    let mut name = KVec::from_elem(0u8, len + 1, GFP_KERNEL)?;
+    let mut name = zeroed_bytes(len + 1)?;
     from.bytes(&mut name)?;
     name.truncate(len);
     Ok(name)

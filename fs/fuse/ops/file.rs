@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Operations on open files and directories: OPEN, RELEASE, READ, WRITE, FLUSH, FSYNC, READDIR, READDIRPLUS,
-//! FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL, POLL.
+//! FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL, POLL, BMAP.
 
 use super::simple_op;
 use crate::proto::{
     file::{
-        CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, IoctlIn, IoctlOut,
-        LseekIn, LseekOut, OpenIn, OpenOut, PollIn, PollOut, ReadIn, ReleaseIn, WriteIn, WriteOut,
+        BmapIn, BmapOut, CopyFileRangeIn, CopyFileRangeOut, FallocateIn, FlushIn, FsyncIn, IoctlIn,
+        IoctlOut, LseekIn, LseekOut, OpenIn, OpenOut, PollIn, PollOut, ReadIn, ReleaseIn, WriteIn,
+        WriteOut,
     },
     ids::{Fh, NodeId},
     opcode::Opcode,
@@ -90,4 +91,9 @@ simple_op! {
 simple_op! {
     /// POLL: which events are there.
     Poll(PollIn) -> PollOut = Opcode::POLL;
+}
+
+simple_op! {
+    /// BMAP: where a block of a file is on the device that is mounted.
+    Bmap(BmapIn) -> BmapOut = Opcode::BMAP;
 }

@@ -26,6 +26,7 @@ use crate::{
         ids::NodeId,
         reply::BadReply,
     },
+    turns,
     vfs::{
         dir::{Emitter, Found, Slot},
         file::File,
@@ -121,6 +122,7 @@ fn ask_server(
     batch: &mut Option<Batch>,
 ) -> Result {
     let dir = file.inode();
+    let _turn = turns::wait(dir)?;
     if wants_plus(conn, dir, out.pos()) {
         match read_plus(conn, file, out, batch) {
             Err(e) if e == errno::enosys() => conn.missing.readdirplus.set(),

@@ -367,6 +367,7 @@ impl<T: Operations> New<T> {
     /// Makes it a regular file.
     pub(crate) fn set_file(&self) {
         self.set_file_ops(&Wrap::<T>::TABLE);
+        self.set_stacked();
     }
 }
 

@@ -63,6 +63,12 @@ impl<T: FileSystem> New<T> {
         unsafe { (*self.as_raw()).i_op = ops };
     }
 
+    /// Has lockdep tell its lock from those of files in other file systems of the type, which this one is stacked on.
+    pub(in crate::vfs) fn set_stacked(&self) {
+        // SAFETY: As in `init`: nobody has the lock.
+        unsafe { bindings::rust_fuse_stacked_inode(self.as_raw()) };
+    }
+
     /// Sets its file operations.
     pub(in crate::vfs) fn set_file_ops(&self, ops: &'static bindings::file_operations) {
         // SAFETY: As in `init`.

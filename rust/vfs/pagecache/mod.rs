@@ -78,6 +78,9 @@ pub(crate) trait Operations: FileSystem {
 
     /// Writes back, without waiting for the end.
     fn write_back(inode: &Inode<Self>, parts: WriteParts<Self>);
+
+    /// Where a block of the file is on its device, in blocks of the super block's size; 0 where that is not known.
+    fn device_block(inode: &Inode<Self>, block: u64) -> u64;
 }
 
 /// A piece of a folio.
@@ -192,6 +195,7 @@ impl<T: Operations> Wrap<T> {
         invalidate_folio: Some(bindings::iomap_invalidate_folio),
         is_partially_uptodate: Some(bindings::iomap_is_partially_uptodate),
         migrate_folio: Some(bindings::filemap_migrate_folio),
+        bmap: Some(Self::bmap),
         // Allows O_DIRECT; the file operations look at the flag themselves.
         direct_IO: Some(bindings::noop_direct_IO),
         // SAFETY: A table without operations is valid.
@@ -212,6 +216,21 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: A table without further operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
+
+    /// # Safety
+    ///
+    /// For the VFS only: the mapping is that of a file of `T`.
+    unsafe extern "C" fn bmap(
+        mapping: *mut bindings::address_space,
+        block: bindings::sector_t,
+    ) -> bindings::sector_t {
+        // SAFETY: As this function requires; a mapping has a host.
+        let inode = unsafe { Inode::<T>::from_raw((*mapping).host) };
+        if inode.is_bad() {
+            return 0;
+        }
+        T::device_block(inode, block)
+    }
 
     /// # Safety
     ///

@@ -10,13 +10,17 @@ impl Chain for Request {
     fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result {
         let Self {
             buffers,
+            long,
+            input_len,
+            output_len,
             payload,
             flow,
             ..
         } = self;
         let Buffers { input, output } = &mut **buffers;
-        sg.readable(input.get(..self.input_len).ok_or(EINVAL)?)?;
-        let answer = match self.output_len {
+        let input: &[u8] = if long.is_empty() { input } else { long };
+        sg.readable(input.get(..*input_len).ok_or(EINVAL)?)?;
+        let answer = match *output_len {
             0 => None,
             n => Some(output.get_mut(..n).ok_or(EINVAL)?),
         };

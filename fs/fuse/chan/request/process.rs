@@ -26,7 +26,7 @@ impl Request {
     ///
     /// `EFAULT`.
     pub(crate) fn copy_message(&self, to: &mut ToUser<'_, '_>) -> Result {
-        to.bytes(self.buffers.input.get(..self.input_len).ok_or(EINVAL)?)?;
+        to.bytes(self.input().ok_or(EINVAL)?)?;
         let (Flow::ToServer(len) | Flow::Both(len, _)) = self.flow else {
             return Ok(());
         };

@@ -307,4 +307,54 @@ TEST_F(flags, parallel_names)
 	waitpid(pid, NULL, 0);
 }
 
+/* Else they come one after the other in one directory, but not in different ones; and who waits for his turn can be killed. */
+TEST_F(flags, names_in_turn)
+{
+	struct fuse_in_header h = { 0 };
+	struct fuse_entry_out none = { 0 };
+	pid_t pid[3];
+	struct stat st;
+
+	ASSERT_EQ(0, server_start_kept(&self->v, ""));
+	ASSERT_EQ(0, stat(under(&self->v, "d1"), &st));
+	self->v.s->hang = FUSE_LOOKUP;
+	pid[0] = fork();
+	if (!pid[0])
+		_exit(stat(under(&self->v, "n1"), &st) ? errno : 0);
+	ASSERT_TRUE(soon(self->v.s->hung));
+	self->v.s->hang = 0;
+	for (int i = 1; i < 3; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			struct dirent *d;
+			DIR *dir;
+
+			if (i == 1)
+				_exit(stat(under(&self->v, "n2"), &st) ? errno : 0);
+			dir = opendir(self->v.dir);
+			d = dir ? readdir(dir) : NULL;
+			_exit(d ? 0 : errno);
+		}
+	}
+	usleep(300000);
+	EXPECT_EQ(2, COUNT(FUSE_LOOKUP));
+	EXPECT_EQ(0, COUNT(FUSE_READDIR));
+	EXPECT_EQ(0, stat(under(&self->v, "d1/n3"), &st));
+	EXPECT_EQ(3, COUNT(FUSE_LOOKUP));
+	if (!module_is_c()) {
+		kill(pid[2], SIGKILL);
+		EXPECT_TRUE(soon(waitpid(pid[2], NULL, WNOHANG) == pid[2]));
+	}
+	/* The name does not exist, at last. */
+	h.unique = self->v.s->hung;
+	EXPECT_LT(0, answer(self->v.fd, &h, 0, &none, sizeof(none)));
+	for (int i = 0; i < (module_is_c() ? 3 : 2); i++) {
+		int status = -1;
+
+		EXPECT_TRUE(soon(waitpid(pid[i], &status, WNOHANG) == pid[i]));
+		EXPECT_EQ(i ? 0 : ENOENT, WEXITSTATUS(status));
+	}
+	EXPECT_EQ(module_is_c(), COUNT(FUSE_READDIR) > 0);
+}
+
 TEST_HARNESS_MAIN

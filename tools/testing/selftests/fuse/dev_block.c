@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/* fuseblk: a mount of a block device, whose server is trusted to answer at its end. */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <sys/sysmacros.h>
+#include "server.h"
+
+FIXTURE(dev_block) {
+	struct server v;
+	char disk[32];
+	int loop;
+};
+
+FIXTURE_SETUP(dev_block)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), file, n;
+
+	ASSERT_LE(0, control);
+	server_init(&self->v);
+	n = ioctl(control, LOOP_CTL_GET_FREE);
+	ASSERT_LE(0, n);
+	close(control);
+	snprintf(self->disk, sizeof(self->disk), "/dev/loop%d", n);
+	mknod(self->disk, S_IFBLK | 0600, makedev(7, n));
+	self->loop = open(self->disk, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->loop);
+	file = memfd_create("disk", 0);
+	ASSERT_EQ(0, ftruncate(file, 1 << 20));
+	ASSERT_EQ(0, ioctl(self->loop, LOOP_SET_FD, file));
+	close(file);
+	/* A device that somebody may write to is not mounted. */
+	close(self->loop);
+}
+
+FIXTURE_TEARDOWN(dev_block)
+{
+	server_end(&self->v);
+	self->loop = open(self->disk, O_RDONLY | O_CLOEXEC);
+	ioctl(self->loop, LOOP_CLR_FD);
+	close(self->loop);
+}
+
+static int mount_block(struct server *v, const char *source, const char *more)
+{
+	char options[256];
+
+	if (v->fd < 0)
+		v->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions%s", v->fd, more);
+	return mount(source, v->dir, "fuseblk", 0, options) ? errno : 0;
+}
+
+TEST_F(dev_block, options)
+{
+	struct server *v = &self->v;
+	char line[512];
+	struct stat st;
+	FILE *f;
+
+	EXPECT_EQ(ENOTBLK, mount_block(v, "/dev/null", ""));
+	EXPECT_EQ(ENOENT, mount_block(v, "/dev/nothing", ""));
+	EXPECT_EQ(EINVAL, mount_block(v, self->disk, ",blksize=1000"));
+	EXPECT_EQ(EINVAL, mount_block(v, self->disk, ",blksize=what"));
+	ASSERT_EQ(0, mount_block(v, self->disk, ",blksize=1024,subtype=kind"));
+	server_run(v);
+	ASSERT_EQ(0, stat(v->dir, &st));
+	EXPECT_EQ(7, major(st.st_dev));
+	f = fopen("/proc/mounts", "r");
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, v->dir))
+			break;
+	fclose(f);
+	EXPECT_EQ(0, strncmp(line, self->disk, strlen(self->disk)));
+	EXPECT_NE(NULL, strstr(line, " fuseblk.kind "));
+	EXPECT_NE(NULL, strstr(line, ",blksize=1024"));
+}
+
+/* Not an option of file systems without a device. */
+TEST_F(dev_block, only_here)
+{
+	struct server *v = &self->v;
+
+	EXPECT_EQ(EINVAL, server_mount(v, ",blksize=1024"));
+}
+
+TEST_F(dev_block, session)
+{
+	struct server *v = &self->v;
+	char data[4096] = "data", got[16];
+	int fd, block = 3;
+
+	ASSERT_EQ(0, mount_block(v, self->disk, ""));
+	server_run(v);
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(sizeof(data), pwrite(fd, data, sizeof(data), 0));
+	EXPECT_EQ(sizeof(got), pread(fd, got, sizeof(got), 0));
+	/* Where a block is on the device. */
+	EXPECT_EQ(0, ioctl(fd, FIBMAP, &block));
+	EXPECT_EQ(1003, block);
+	EXPECT_EQ(0, syncfs(fd));
+	EXPECT_EQ(1, v->s->count[FUSE_SYNCFS]);
+	EXPECT_EQ(0, close(fd));
+	EXPECT_TRUE(soon(v->s->count[FUSE_RELEASE] == 1));
+	/* The server is waited for at the end. */
+	EXPECT_EQ(0, v->s->count[FUSE_DESTROY]);
+	EXPECT_EQ(0, umount(v->dir));
+	EXPECT_EQ(1, v->s->count[FUSE_DESTROY]);
+}
+
+TEST_F(dev_block, without_bmap)
+{
+	struct server *v = &self->v;
+	int fd, block = 3;
+
+	ASSERT_EQ(0, mount_block(v, self->disk, ""));
+	server_run(v);
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	v->s->fail = FUSE_BMAP;
+	v->s->error = ENOSYS;
+	EXPECT_EQ(0, ioctl(fd, FIBMAP, &block));
+	EXPECT_EQ(0, block);
+	block = 4;
+	EXPECT_EQ(0, ioctl(fd, FIBMAP, &block));
+	EXPECT_EQ(1, v->s->count[FUSE_BMAP]);
+	close(fd);
+}
+
+/* A server that does not answer at the end does not keep who unmounts for ever. */
+TEST_F(dev_block, silent_at_the_end)
+{
+	struct server *v = &self->v;
+	struct stat st;
+	pid_t pid;
+
+	ASSERT_EQ(0, mount_block(v, self->disk, ""));
+	server_run(v);
+	ASSERT_EQ(0, stat(v->dir, &st));
+	v->s->hang = FUSE_DESTROY;
+	pid = fork();
+	if (!pid)
+		_exit(umount(v->dir) ? errno : 0);
+	ASSERT_TRUE(soon(v->s->hung));
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	server_kill(v);
+	EXPECT_TRUE(soon(waitpid(pid, NULL, WNOHANG) == pid));
+}
+
+TEST_HARNESS_MAIN
