@@ -23,3 +23,9 @@ pub(crate) fn lets_admins_in() -> bool {
     // SAFETY: Reads one word.
     unsafe { bindings::rust_fuse_allow_sys_admin_access() }
 }
+
+/// Seconds between searches for names that are not believed any more (`inval_wq`); 0: there are none.
+pub(crate) fn search_period() -> u32 {
+    // SAFETY: Reads one word.
+    unsafe { bindings::rust_fuse_inval_wq() }
+}

@@ -6,7 +6,7 @@
 
 use crate::{
     access::{self, Access, Allow},
-    attr::S_IFDIR,
+    attr::{S_IFDIR, S_IFMT},
     chan::{self, Operation, Transport},
     conn::{tolerate_missing, Conn},
     dev, dir, errno,
@@ -17,7 +17,9 @@ use crate::{
         attr::Statfs,
         mount::{Destroy, Syncfs},
     },
+    params,
     proto::{file::SyncfsIn, ids::NodeId},
+    sync::Ticker,
     vfs::{
         cred::Caller,
         dentry::{Cached, Confirm},
@@ -33,7 +35,7 @@ use kernel::{
     str::CStr,
     sync::{
         atomic::{Atomic, AtomicFlag, Full, Relaxed},
-        Arc,
+        Arc, SetOnce,
     },
 };
 
@@ -44,6 +46,8 @@ pub(crate) struct Mount {
     mounted: Arc<Mounted<Fuse>>,
     /// It was in use, and its use ended.
     ended: AtomicFlag,
+    /// Searches for names that are not believed any more.
+    search: SetOnce<Pin<KBox<Ticker>>>,
 }
 
 /// Where a super block begins: at the server's root, or at a file system that the server found below it.
@@ -103,6 +107,7 @@ impl Mount {
             root,
             mounted,
             ended: AtomicFlag::new(false),
+            search: SetOnce::new(),
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
@@ -120,6 +125,30 @@ impl Mount {
     /// What lends the super block to work in the background.
     pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
         &self.mounted
+    }
+
+    /// Has names leave the cache when they are not believed any more and nobody uses them, so that the server can forget what they
+    /// stand for: every so often, where the administrator says so.
+    pub(crate) fn search_names(&self) -> Result {
+        let seconds = params::search_period();
+        if seconds == 0 {
+            return Ok(());
+        }
+        let mounted = self.mounted.clone();
+        let search = move || {
+            let searched = mounted.with(|sb| {
+                sb.for_each_inode(|inode| {
+                    if inode.mode() & S_IFMT == S_IFDIR {
+                        inode.drop_unbelieved(sb.data().epoch());
+                    }
+                });
+            });
+            searched.is_some() && params::search_period() > 0
+        };
+        let period = seconds.saturating_mul(1000);
+        self.search
+            .populate(Ticker::new(period, KBox::new(search, GFP_KERNEL)?)?);
+        Ok(())
     }
 
     /// Tells the server that a file is closed. A server that is a process may be the one that closes it, so nobody waits for

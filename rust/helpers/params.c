@@ -58,6 +58,35 @@ static bool rust_fuse_param_sys_admin;
 module_param_named(allow_sys_admin_access, rust_fuse_param_sys_admin, bool, 0644);
 MODULE_PARM_DESC(allow_sys_admin_access, "let administrators use every mount, also those that did not allow others");
 
+static unsigned int rust_fuse_param_inval;
+
+static int rust_fuse_param_inval_set(const char *text, const struct kernel_param *param)
+{
+	unsigned int seconds;
+	int error = kstrtouint(text, 0, &seconds);
+
+	if (error)
+		return error;
+	if (seconds > U16_MAX || (seconds && seconds < 5))
+		return -EINVAL;
+	WRITE_ONCE(rust_fuse_param_inval, seconds);
+	return 0;
+}
+
+static const struct kernel_param_ops rust_fuse_param_inval_ops = {
+	.set = rust_fuse_param_inval_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(inval_wq, &rust_fuse_param_inval_ops, &rust_fuse_param_inval, 0644);
+__MODULE_PARM_TYPE(inval_wq, "uint");
+MODULE_PARM_DESC(inval_wq, "seconds between searches for names that are not believed any more, 5 at least; 0: none");
+
+RUST_FUSE_HELPER(unsigned int, inval_wq, void)
+{
+	return READ_ONCE(rust_fuse_param_inval);
+}
+
 RUST_FUSE_HELPER(bool, allow_sys_admin_access, void)
 {
 	return READ_ONCE(rust_fuse_param_sys_admin);

@@ -22,5 +22,5 @@ RUST_FUSE_HELPER(void, init_delayed_work, struct delayed_work *work, work_func_t
 
 RUST_FUSE_HELPER(void, queue_delayed_work, struct delayed_work *work, unsigned long delay)
 {
-	queue_delayed_work(system_percpu_wq, work, delay);
+	queue_delayed_work(system_dfl_long_wq, work, delay);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Shims for <linux/pagemap.h>, <linux/uio.h>, <linux/mm.h> and what open files need of <linux/fs.h>. */
 
+#include <linux/aio.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
 #include <linux/jiffies.h>
@@ -263,6 +264,37 @@ RUST_FUSE_HELPER(void, unpin_bvec, const struct bio_vec *bv, bool dirty)
 	unpin_user_folio(folio, DIV_ROUND_UP(bv->bv_offset % PAGE_SIZE + bv->bv_len, PAGE_SIZE));
 }
 
+/* The cached name in @dir that follows @last, which was the one before; the first one without it. It is counted. */
+RUST_FUSE_HELPER(struct dentry *, next_child, struct dentry *dir, struct dentry *last)
+{
+	struct dentry *child = NULL;
+
+	spin_lock(&dir->d_lock);
+	if (!last)
+		child = d_first_child(dir);
+	else if (last->d_parent == dir)
+		child = d_next_sibling(last);
+	while (child) {
+		bool found;
+
+		spin_lock_nested(&child->d_lock, DENTRY_D_LOCK_NESTED);
+		found = !(child->d_flags & DCACHE_DENTRY_CURSOR) && (int)child->d_lockref.count >= 0;
+		if (found)
+			dget_dlock(child);
+		spin_unlock(&child->d_lock);
+		if (found)
+			break;
+		child = d_next_sibling(child);
+	}
+	spin_unlock(&dir->d_lock);
+	return child;
+}
+
+RUST_FUSE_HELPER(void, cond_resched, void)
+{
+	cond_resched();
+}
+
 RUST_FUSE_HELPER(bool, is_sync_kiocb, struct kiocb *iocb)
 {
 	return is_sync_kiocb(iocb);
@@ -271,6 +303,32 @@ RUST_FUSE_HELPER(bool, is_sync_kiocb, struct kiocb *iocb)
 RUST_FUSE_HELPER(void, iocb_complete, struct kiocb *iocb, long result)
 {
 	iocb->ki_complete(iocb, result);
+}
+
+/* The memory map of the task whose libaio call this is, with one count more; NULL for calls of other kinds. */
+RUST_FUSE_HELPER(struct mm_struct *, iocb_mm, const struct kiocb *iocb)
+{
+	if (!(iocb->ki_flags & IOCB_AIO_RW) || !current->mm)
+		return NULL;
+	mmgrab(current->mm);
+	return current->mm;
+}
+
+RUST_FUSE_HELPER(void, iocb_arm, struct kiocb *iocb, void *private, kiocb_cancel_fn *cancel)
+{
+	iocb->private = private;
+	kiocb_set_cancel_fn(iocb, cancel);
+}
+
+/* Whether every process is gone that had the map. */
+RUST_FUSE_HELPER(bool, mm_is_unused, const struct mm_struct *mm)
+{
+	return !atomic_read(&mm->mm_users);
+}
+
+RUST_FUSE_HELPER(void, mmdrop, struct mm_struct *mm)
+{
+	mmdrop(mm);
 }
 
 RUST_FUSE_HELPER(unsigned int, iocb_sync_flags, const struct kiocb *iocb)

@@ -2,42 +2,147 @@
 
 //! Read and write calls that end later (libaio, io_uring).
 //!
-//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//! A process ends when its libaio calls have, and no signal shortens that. So a call whose process is gone, with all who share its
+//! memory, ends without the answer; what was sent goes on with the memory that it has. That is done by a work item, as it
+//! cannot be where libaio asks for it, under a spinlock of its own. No locks here.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/aio.h`](srctree/include/linux/aio.h)
 
-use super::{file::File, iter::Io, FileSystem};
+use super::{
+    file::{AnyFile, File},
+    fs::Common,
+    iter::Io,
+    FileSystem,
+};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     error::code::EIOCBQUEUED,
+    impl_has_work, new_work,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, UniqueArc,
+        atomic::{Atomic, AtomicFlag, Full, Relaxed},
+        Arc, ArcBorrow,
     },
+    workqueue::{Work, WorkItem},
 };
 
-/// A call that ends when the last reference to this is dropped.
+/// The end of a call, which comes once.
 ///
 /// # Invariants
 ///
-/// The control block belongs to a call on a file of `T` and is valid until it is completed, which only the drop does.
-pub(crate) struct Deferred<T: FileSystem> {
+/// The control block belongs to a call that does not end before it is completed, and is valid until then; only who sets `ended`
+/// completes it. `mm` is null, or one count of it is ours, and one of this is the control block's.
+#[pin_data(PinnedDrop)]
+struct Ending {
     iocb: NonNull<bindings::kiocb>,
-    /// Bytes, or a negative errno.
-    result: Atomic<i64>,
-    _fs: PhantomData<T>,
+    /// The memory of a libaio call.
+    mm: *mut bindings::mm_struct,
+    ended: AtomicFlag,
+    #[pin]
+    work: Work<Ending>,
 }
 
-// SAFETY: A control block may be completed by every task.
-unsafe impl<T: FileSystem> Send for Deferred<T> {}
-// SAFETY: `&Deferred` only reads the control block.
-unsafe impl<T: FileSystem> Sync for Deferred<T> {}
+// SAFETY: A control block may be completed by every task, and a memory map be let go.
+unsafe impl Send for Ending {}
+// SAFETY: As above; what `&Ending` changes is atomic.
+unsafe impl Sync for Ending {}
+
+impl_has_work! {
+    impl HasWork<Self> for Ending { self.work }
+}
+
+impl WorkItem for Ending {
+    type Pointer = Arc<Ending>;
+
+    fn run(this: Arc<Ending>) {
+        this.end(i64::from(EINTR.to_errno()));
+    }
+}
+
+impl Ending {
+    /// Ends the call, unless that was done before: bytes, or a negative errno.
+    fn end(&self, result: i64) {
+        if self.ended.xchg(true, Full) {
+            return;
+        }
+        // SAFETY: By the type invariant. Once it is completed nobody looks for this through the control block, whose count
+        // so is ours; the caller has another.
+        unsafe {
+            if result > 0 {
+                (*self.iocb.as_ptr()).ki_pos += result;
+            }
+            bindings::rust_fuse_iocb_complete(self.iocb.as_ptr(), result as c_long);
+            if !self.mm.is_null() {
+                drop(Arc::from_raw(self));
+            }
+        }
+    }
+
+    /// Has libaio tell when the call is to be given up.
+    fn arm<T: FileSystem>(this: &Arc<Self>) {
+        if this.mm.is_null() {
+            return;
+        }
+        let private = Arc::into_raw(this.clone());
+        // SAFETY: The call has not ended. The function is for files of `T`, as the call's is, and the control block has one count
+        // of this until it is completed.
+        unsafe {
+            bindings::rust_fuse_iocb_arm(
+                this.iocb.as_ptr(),
+                private.cast_mut().cast(),
+                Some(Self::cancel::<T>),
+            )
+        };
+    }
+
+    /// # Safety
+    ///
+    /// For libaio only: the call was armed for files of `T`, and is not completed before this returns.
+    unsafe extern "C" fn cancel<T: FileSystem>(iocb: *mut bindings::kiocb) -> c_int {
+        // SAFETY: As this function requires; the file and so its super block are in use.
+        let (this, common) = unsafe {
+            let inode = (*(*iocb).ki_filp).f_inode;
+            (
+                ArcBorrow::<Self>::from_raw((*iocb).private.cast::<Self>().cast_const()),
+                Common::<T>::of((*(*inode).i_sb).s_type),
+            )
+        };
+        // SAFETY: By the type invariant one count of it is ours.
+        if !unsafe { bindings::rust_fuse_mm_is_unused(this.mm) } {
+            // Somebody would see that the server reads or writes what belongs to the call, after its end.
+            return EINVAL.to_errno();
+        }
+        let _ = common.queue().enqueue(Arc::from(this));
+        0
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Ending {
+    fn drop(self: Pin<&mut Self>) {
+        if !self.mm.is_null() {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::rust_fuse_mmdrop(self.mm) };
+        }
+    }
+}
+
+/// A call that ends when the last reference to this is dropped, or when its process is gone.
+pub(crate) struct Deferred<T: FileSystem> {
+    ending: Arc<Ending>,
+    /// The open file, which may be needed when the call has ended.
+    file: AnyFile,
+    /// Bytes, or a negative errno.
+    result: Atomic<i64>,
+    _fs: PhantomData<fn(T)>,
+}
 
 impl<T: FileSystem> Deferred<T> {
     /// The open file.
     pub(crate) fn file(&self) -> &File<T> {
-        // SAFETY: By the type invariant; the file is open until the call is completed.
-        unsafe { File::from_raw((*self.iocb.as_ptr()).ki_filp) }
+        // SAFETY: The call was on a file of `T`, which is referenced.
+        unsafe { File::from_raw(self.file.as_raw()) }
     }
 
     /// Says how the call ends.
@@ -49,14 +154,7 @@ impl<T: FileSystem> Deferred<T> {
 
 impl<T: FileSystem> Drop for Deferred<T> {
     fn drop(&mut self) {
-        let result = self.result.load(Relaxed);
-        // SAFETY: By the type invariant; completed once, here.
-        unsafe {
-            if result > 0 {
-                (*self.iocb.as_ptr()).ki_pos += result;
-            }
-            bindings::rust_fuse_iocb_complete(self.iocb.as_ptr(), result as c_long);
-        }
+        self.ending.end(self.result.load(Relaxed));
     }
 }
 
@@ -80,13 +178,29 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
         if self.is_sync() {
             return Err(EINVAL);
         }
-        // The memory first: once there is a value, dropping it completes the call.
-        let place = UniqueArc::<Deferred<T>>::new_uninit(GFP_KERNEL)?;
         let iocb = NonNull::new(self.iocb).ok_or(EINVAL)?;
-        // INVARIANT: The call is not synchronous, and its caller is told that it goes on.
+        // SAFETY: By the type invariant. The count of the file goes over.
+        let file =
+            unsafe { AnyFile::from_raw(bindings::rust_fuse_get_file((*self.iocb).ki_filp))? };
+        // The memory first: once there is a value, dropping it completes the call.
+        let place = kernel::sync::UniqueArc::<Deferred<T>>::new_uninit(GFP_KERNEL)?;
+        // INVARIANT: The call is not synchronous, and its caller is told that it goes on. The shim raises a count, and `arm`
+        // gives another one of this away.
+        let ending = Arc::pin_init(
+            pin_init!(Ending {
+                iocb,
+                // SAFETY: By the type invariant of the call.
+                mm: unsafe { bindings::rust_fuse_iocb_mm(iocb.as_ptr()) },
+                ended: AtomicFlag::new(false),
+                work <- new_work!("vfs::Deferred"),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ending::arm::<T>(&ending);
         let deferred: Arc<_> = place
             .write(Deferred {
-                iocb,
+                ending,
+                file,
                 result: Atomic::new(i64::from(EIO.to_errno())),
                 _fs: PhantomData,
             })

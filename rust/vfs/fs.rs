@@ -12,12 +12,17 @@ use super::{
     file::Positions,
     inode, super_block, Inode, Mounted, SuperBlock,
 };
-use crate::bindings;
+use crate::{bindings, sync::OwnedQueue};
 use core::{
     marker::{PhantomData, PhantomPinned},
     ptr::NonNull,
 };
-use kernel::{prelude::*, str::CStr, sync::Arc, types::Opaque};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::{Arc, UniqueArc},
+    types::Opaque,
+};
 
 /// `FS_HAS_SUBTYPE`: the type in `/proc/mounts` may have a part after a dot.
 pub(crate) const HAS_SUBTYPE: u32 = bindings::FS_HAS_SUBTYPE;
@@ -186,9 +191,10 @@ pub(crate) trait Type: Sized + 'static {
     }
 }
 
-/// What all types of one file system have in common: the memory of its inodes.
+/// What all types of one file system have in common: the memory of its inodes, and who ends calls that nobody waits for.
 pub(crate) struct Common<T: FileSystem> {
     cache: NonNull<bindings::kmem_cache>,
+    queue: OwnedQueue,
     _fs: PhantomData<T>,
 }
 
@@ -200,14 +206,21 @@ unsafe impl<T: FileSystem> Sync for Common<T> {}
 impl<T: FileSystem> Common<T> {
     /// Makes the slab cache. Once for each file system.
     pub(crate) fn new() -> Result<Arc<Self>> {
+        let queue = OwnedQueue::new(T::INODE_CACHE)?;
+        let place = UniqueArc::new_uninit(GFP_KERNEL)?;
         let cache = super_block::create_cache::<T>()?;
         let _fs = PhantomData;
-        Ok(Arc::new(Self { cache, _fs }, GFP_KERNEL)?)
+        Ok(place.write(Self { cache, queue, _fs }).into())
     }
 
     /// The cache that its inodes come from.
     pub(super) fn cache(&self) -> NonNull<bindings::kmem_cache> {
         self.cache
+    }
+
+    /// Where work goes that must have ended before the module does.
+    pub(super) fn queue(&self) -> &OwnedQueue {
+        &self.queue
     }
 
     /// What belongs to a `file_system_type`.

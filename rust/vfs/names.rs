@@ -6,7 +6,11 @@
 //!
 //! C header: [`include/linux/dcache.h`](srctree/include/linux/dcache.h)
 
-use super::{dentry::Cached, inode::Ref, FileSystem, Inode};
+use super::{
+    dentry::{Belief, Cached},
+    inode::Ref,
+    FileSystem, Inode,
+};
 use crate::bindings;
 use core::{ops::Deref, ptr::NonNull};
 
@@ -85,6 +89,34 @@ impl<T: FileSystem> Inode<T> {
             bindings::dput(dir.as_ptr());
             // INVARIANT: The count that the search raised.
             Some(Name(NonNull::new(found)?.cast()))
+        }
+    }
+
+    /// Takes the names in this directory out of the cache that nobody uses and that are not believed in `epoch`.
+    pub(crate) fn drop_unbelieved(&self, epoch: usize) {
+        // SAFETY: The inode is valid. INVARIANT: The count that the search raised.
+        let Some(dir) = NonNull::new(unsafe { bindings::d_find_alias(self.as_raw()) })
+            .map(|dir| Name::<T>(dir.cast()))
+        else {
+            return;
+        };
+        let mut last: Option<Name<T>> = None;
+        loop {
+            let before = last.as_ref().map_or(core::ptr::null_mut(), |n| n.as_raw());
+            // SAFETY: Both are counted, if there are both. INVARIANT: The count that was raised.
+            let next =
+                NonNull::new(unsafe { bindings::rust_fuse_next_child(dir.as_raw(), before) })
+                    .map(|next| Name::<T>(next.cast()));
+            // Only now, as its place was needed. With the last count goes what is not believed.
+            if let Some(name) = last.take().filter(|name| !name.belief().holds(epoch)) {
+                name.believe(Belief::NONE);
+            }
+            if next.is_none() {
+                return;
+            }
+            last = next;
+            // SAFETY: No lock is held.
+            unsafe { bindings::rust_fuse_cond_resched() };
         }
     }
 

@@ -271,6 +271,7 @@ impl<const BLOCK: bool> Type for FuseType<BLOCK> {
         )?);
         let modes = debug::Modes::new(&served.debug, sb.raw_device(), mount.lent())?;
         served.modes.populate(modes);
+        mount.search_names()?;
         served.device.connect(&served.channel)?;
         mount.start(sb)?;
         if served.device.sync_init() {

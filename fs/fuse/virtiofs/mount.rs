@@ -167,6 +167,7 @@ impl Type for VirtioFs {
             }
         }
         conn.init(sb)?;
+        conn.search_names()?;
         export::set_up(sb);
         inode::root(sb, S_IFDIR, None)
     }

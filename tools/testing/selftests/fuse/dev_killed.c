@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
+#include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -70,6 +71,25 @@ static void do_read(void) { int fd = opened("file", O_RDONLY); (void)!read(fd, p
 static void do_read_direct(void) { int fd = opened("file", O_RDONLY | O_DIRECT); (void)!read(fd, page, sizeof(page)); }
 static void do_write(void) { int fd = opened("file", O_WRONLY); (void)!write(fd, page, sizeof(page)); }
 static void do_write_direct(void) { int fd = opened("file", O_WRONLY | O_DIRECT); (void)!write(fd, page, sizeof(page)); }
+/* The process waits for its calls also when it ends. */
+static void aio(int op)
+{
+	int fd = open(at("file"), O_RDWR | O_DIRECT);
+	struct iocb cb = { .aio_lio_opcode = op, .aio_fildes = fd, .aio_nbytes = 4096 };
+	struct iocb *list = &cb;
+	struct io_event event;
+	aio_context_t ctx = 0;
+
+	cb.aio_buf = (uintptr_t)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (syscall(SYS_io_setup, 4, &ctx))
+		_exit(100);
+	now();
+	if (syscall(SYS_io_submit, ctx, 1, &list) == 1)
+		syscall(SYS_io_getevents, ctx, 1, 1, &event, NULL);
+}
+
+static void do_aio_read(void) { aio(IOCB_CMD_PREAD); }
+static void do_aio_write(void) { aio(IOCB_CMD_PWRITE); }
 static void do_splice(void)
 {
 	int fd = open(at("file"), O_RDONLY), p[2];
@@ -172,6 +192,8 @@ OPERATION(create, CREATE, do_create);
 OPERATION(tmpfile, TMPFILE, do_tmpfile);
 OPERATION(read, READ, do_read, .pages = true);
 OPERATION(read_direct, READ, do_read_direct);
+OPERATION(aio_read, READ, do_aio_read, .flags = FUSE_ASYNC_DIO);
+OPERATION(aio_write, WRITE, do_aio_write, .flags = FUSE_ASYNC_DIO);
 OPERATION(splice, READ, do_splice, .pages = true);
 OPERATION(fault, READ, do_fault, .pages = true);
 OPERATION(write, WRITE, do_write, .pages = true);

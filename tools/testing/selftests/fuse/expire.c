@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Names that are not believed any more leave memory by themselves, where the administrator says so; the server may forget then. */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "server.h"
+
+#define NAMES 20
+
+FIXTURE(expire) {
+	struct server v;
+};
+
+static int period(const char *value)
+{
+	char path[96];
+	int fd, e;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/inval_wq", module_is_c() ? "fuse" : "rust_fuse");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	e = write(fd, value, strlen(value)) < 0 ? errno : 0;
+	close(fd);
+	return e;
+}
+
+FIXTURE_SETUP(expire)
+{
+	server_init(&self->v);
+}
+
+FIXTURE_TEARDOWN(expire)
+{
+	period("0");
+	server_end(&self->v);
+}
+
+static void look_up(struct server *v, const char *dir)
+{
+	char name[32];
+	struct stat st;
+
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof(name), "%sn%d", dir, i);
+		stat(under(v, name), &st);
+		/* One that does not exist, and leaves nothing to forget. */
+		snprintf(name, sizeof(name), "%sx%d", dir, i);
+		stat(under(v, name), &st);
+	}
+}
+
+TEST_F(expire, values)
+{
+	EXPECT_EQ(EINVAL, period("4"));
+	EXPECT_EQ(EINVAL, period("65536"));
+	EXPECT_EQ(EINVAL, period("many"));
+	EXPECT_EQ(0, period("5"));
+	EXPECT_EQ(0, period("0"));
+}
+
+TEST_F_TIMEOUT(expire, names, 60)
+{
+	struct server *v = &self->v;
+	struct stat st;
+	int fd, i;
+
+	ASSERT_EQ(0, period("5"));
+	ASSERT_EQ(0, server_start(v, ""));
+	ASSERT_EQ(0, stat(under(v, "d1"), &st));
+	/* These stay: they are believed, and one is in use. */
+	look_up(v, "d1/");
+	v->s->ttl = 1;
+	fd = open(under(v, "n100"), O_RDONLY);
+	ASSERT_LE(0, fd);
+	look_up(v, "");
+	for (i = 0; i < 200 && v->s->forgotten < NAMES; i++)
+		usleep(100000);
+	EXPECT_EQ(NAMES, v->s->forgotten);
+	EXPECT_LE(10, i);
+	usleep(200000);
+	EXPECT_EQ(NAMES, v->s->forgotten);
+	EXPECT_EQ(0, fstat(fd, &st));
+	close(fd);
+	/* They are found again. */
+	EXPECT_EQ(0, stat(under(v, "n3"), &st));
+}
+
+/* Without it they stay until memory is wanted. */
+TEST_F(expire, not_by_default)
+{
+	struct server *v = &self->v;
+
+	v->s->ttl = 1;
+	ASSERT_EQ(0, server_start(v, ""));
+	look_up(v, "");
+	sleep(8);
+	EXPECT_EQ(0, v->s->forgotten);
+}
+
+TEST_HARNESS_MAIN
