@@ -17,8 +17,7 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 ///
 /// # Invariants
 ///
-/// Each is an allocated page of the linear map with one reference, ours. `used` bytes of them are filled, in order, and there
-/// is no page without any.
+/// Each is an allocated page of the linear map with one reference, ours. `used` bytes of them are filled, in order.
 pub(super) struct PipePages {
     pages: KVec<NonNull<bindings::page>>,
     used: usize,
@@ -40,6 +39,27 @@ impl PipePages {
         self.most - self.used
     }
 
+    /// Takes memory for `len` bytes more at once, as far as there is: what is missing is taken when it is needed.
+    pub(super) fn expect(&mut self, len: usize) {
+        let have = self.pages.len();
+        let want = (self.used + len.min(self.room())).div_ceil(PAGE_SIZE);
+        let Some(more) = want.checked_sub(have).filter(|more| *more > 1) else {
+            return;
+        };
+        let Ok(mut room) = KVec::from_elem(core::ptr::null_mut(), more, GFP_KERNEL) else {
+            return;
+        };
+        if self.pages.reserve(more, GFP_KERNEL).is_err() {
+            return;
+        }
+        // SAFETY: There is room for so many; may sleep, as the caller may.
+        unsafe { bindings::rust_fuse_alloc_pages(more as c_ulong, room.as_mut_ptr()) };
+        for page in room.iter().copied().filter_map(NonNull::new) {
+            // There is room. INVARIANT: Just allocated.
+            let _ = self.pages.push_within_capacity(page);
+        }
+    }
+
     /// Copies `len` bytes, which may change meanwhile.
     ///
     /// # Errors
@@ -55,15 +75,15 @@ impl PipePages {
         }
         while len > 0 {
             let offset = self.used % PAGE_SIZE;
-            if offset == 0 {
+            if self.used / PAGE_SIZE == self.pages.len() {
                 self.pages.reserve(1, GFP_KERNEL)?;
                 // SAFETY: May sleep, as the caller may.
                 let page = unsafe { bindings::rust_fuse_alloc_page() };
-                // INVARIANT: Just allocated, and filled below.
+                // INVARIANT: Just allocated.
                 self.pages
                     .push(NonNull::new(page).ok_or(ENOMEM)?, GFP_KERNEL)?;
             }
-            let page = self.pages.last().ok_or(EFAULT)?;
+            let page = self.pages.get(self.used / PAGE_SIZE).ok_or(EFAULT)?;
             let n = len.min(PAGE_SIZE - offset);
             // SAFETY: By the type invariant the page is mapped and ours, and there are so many bytes behind the offset. The
             // caller promises that the others may be read; the copy is made by C, as they may change.
@@ -92,7 +112,7 @@ impl PipePages {
         let mut left = used;
         let mut given = Ok(used);
         for page in core::mem::take(&mut self.pages) {
-            if given.is_err() {
+            if given.is_err() || left == 0 {
                 // SAFETY: By the type invariant the reference is ours.
                 unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
                 continue;

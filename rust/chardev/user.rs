@@ -41,6 +41,13 @@ impl<'a, 'd> ToUser<'a, 'd> {
         }
     }
 
+    /// Says how many bytes come.
+    pub(crate) fn expect(&mut self, len: usize) {
+        if let To::Pipe(to) = &mut self.0 {
+            to.expect(len);
+        }
+    }
+
     /// Copies bytes.
     ///
     /// # Errors

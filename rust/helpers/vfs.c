@@ -199,6 +199,12 @@ RUST_FUSE_HELPER(struct page *, alloc_page, void)
 	return alloc_page(GFP_KERNEL);
 }
 
+/* As many pages as there are, up to @n, into @pages, which is empty. */
+RUST_FUSE_HELPER(void, alloc_pages, unsigned long n, struct page **pages)
+{
+	alloc_pages_bulk(GFP_KERNEL, n, pages);
+}
+
 RUST_FUSE_HELPER(void, put_page, struct page *page)
 {
 	put_page(page);

@@ -136,7 +136,7 @@ def targets(res):
         for r in of("sixteenth", "mmap"):
             t.judge(r, ratio(r, what), 0.5)
         out.append(t)
-    for setting in ("none", "requests", "names"):
+    for setting in ("none", "requests", "names", "process"):
         t = Target(f"{TITLES[setting]}: instructions at most those of C")
         for r in of(setting):
             t.judge(r, ratio(r, "kernel"), 1.0)
