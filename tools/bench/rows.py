@@ -41,7 +41,8 @@ NAMES_AND_FILES = Setting("names", "names and files", "fit", "dax=never", 1000, 
 NAMES_KINDS = ("open", "create", "mkdir", "rename", "symlink", "list", "xattr")
 NAMES = 2 * TRIPS.rand
 # The libfuse examples on a memory file system: each answer is copied, or the kernel goes to the file itself (hp).
-PROCESSES = Setting("process", "servers that are processes: passthrough_ll and passthrough_hp of libfuse", "", "", SET // LARGE // 2, 1024)
+# A file is read or written again where N is more than the whole of it.
+PROCESSES = Setting("process", "servers that are processes: passthrough_ll and passthrough_hp of libfuse", "", "", 4 * SET // LARGE, 1024)
 PROCESS_SERVERS = ("ll", "hp")
 PROCESS_KINDS = ("create", "stat", "unlink")
 # Names in the folder that is listed.
