@@ -321,7 +321,10 @@ fn set_mode(arg: &mut SetattrIn, inode: &Inode, kill: Kill) {
 pub(crate) fn drop_privs(file: &File<Fuse>) -> Result {
     let inode = file.inode();
     let conn: &Conn = inode.sb().data();
-    let Some(kill) = file.kills().filter(|_| conn.kills_privs()) else {
+    if !conn.kills_privs() {
+        return Ok(());
+    }
+    let Some(kill) = file.kills() else {
         return Ok(());
     };
     Fuse::refresh(inode, fields::ACCESS, true, true)?;

@@ -347,11 +347,6 @@ RUST_FUSE_HELPER(ssize_t, generic_write_sync, struct kiocb *iocb, ssize_t count)
 	return generic_write_sync(iocb, count);
 }
 
-RUST_FUSE_HELPER(void, cond_resched, void)
-{
-	cond_resched();
-}
-
 RUST_FUSE_HELPER(struct address_space *, folio_mapping, struct folio *folio)
 {
 	return folio->mapping;
