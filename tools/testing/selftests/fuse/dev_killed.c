@@ -168,7 +168,7 @@ FIXTURE_VARIANT(dev_killed) {
 	void (*call)(void);
 	uint64_t flags;
 	int patience;		/* who ended by himself cannot be killed, and waits for so many milliseconds at most; 0: 2000 */
-	bool pages;		/* the request has pages, which go with the server */
+	bool pages;		/* the request has pages or keeps the file open, and goes with the server */
 };
 
 #define OPERATION(name, op, function, ...) \
@@ -192,8 +192,8 @@ OPERATION(create, CREATE, do_create);
 OPERATION(tmpfile, TMPFILE, do_tmpfile);
 OPERATION(read, READ, do_read, .pages = true);
 OPERATION(read_direct, READ, do_read_direct);
-OPERATION(aio_read, READ, do_aio_read, .flags = FUSE_ASYNC_DIO);
-OPERATION(aio_write, WRITE, do_aio_write, .flags = FUSE_ASYNC_DIO);
+OPERATION(aio_read, READ, do_aio_read, .flags = FUSE_ASYNC_DIO, .pages = true);
+OPERATION(aio_write, WRITE, do_aio_write, .flags = FUSE_ASYNC_DIO, .pages = true);
 OPERATION(splice, READ, do_splice, .pages = true);
 OPERATION(fault, READ, do_fault, .pages = true);
 OPERATION(write, WRITE, do_write, .pages = true);
