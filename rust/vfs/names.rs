@@ -103,10 +103,10 @@ impl<T: FileSystem> Inode<T> {
         let mut last: Option<Name<T>> = None;
         loop {
             let before = last.as_ref().map_or(core::ptr::null_mut(), |n| n.as_raw());
-            // SAFETY: Both are counted, if there are both. INVARIANT: The count that was raised.
-            let next =
-                NonNull::new(unsafe { bindings::rust_fuse_next_child(dir.as_raw(), before) })
-                    .map(|next| Name::<T>(next.cast()));
+            // SAFETY: Both are counted, if there are both.
+            let next = unsafe { bindings::rust_fuse_next_child(dir.as_raw(), before) };
+            // INVARIANT: The count that was raised.
+            let next = NonNull::new(next).map(|next| Name::<T>(next.cast()));
             // Only now, as its place was needed. With the last count goes what is not believed.
             if let Some(name) = last.take().filter(|name| !name.belief().holds(epoch)) {
                 name.believe(Belief::NONE);
