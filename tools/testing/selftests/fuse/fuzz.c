@@ -64,7 +64,8 @@ static void serve(int fd, const struct habits *habits, unsigned int threads, boo
 	pthread_t id;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (habits->nonblock)
+	/* A thread that sleeps in read(2), since another was faster, does not give what it holds back. */
+	if (habits->nonblock || threads > 1)
 		fcntl(fd, F_SETFL, O_NONBLOCK);
 	for (unsigned int i = 0; i < threads + notify; i++) {
 		struct thread *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -74,7 +75,7 @@ static void serve(int fd, const struct habits *habits, unsigned int threads, boo
 		if (pipe2(t->pipe, O_NONBLOCK | O_CLOEXEC) || fcntl(t->pipe[1], F_SETPIPE_SZ, 2 * ROOM) < 0)
 			_exit(1);
 		if (i && i < threads && i % 2) {
-			t->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+			t->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 			if (t->fd < 0 || ioctl(t->fd, FUSE_DEV_IOC_CLONE, &which)) {
 				close(t->fd);
 				t->fd = fd;
