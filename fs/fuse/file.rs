@@ -32,7 +32,7 @@ use crate::{
         iter,
     },
     writeback::{self, WriteBack},
-    Fuse,
+    xattr, Fuse,
 };
 use kernel::prelude::*;
 
@@ -245,6 +245,7 @@ impl crate::vfs::file::Operations for Fuse {
         }
         // Bits that only a WRITE clears.
         let kills = inode.sb().data().kills_privs() && io.file().kills().is_some();
+        xattr::settle_privs(inode);
         io.remove_privs()?;
         let end = io.pos().saturating_add(n as u64);
         let done = if inode.is_dax() && end <= inode.size() && !kills {

@@ -23,7 +23,7 @@ use crate::{
         inode::fields,
         iter,
     },
-    writeback, Fuse,
+    writeback, xattr, Fuse,
 };
 use kernel::{
     new_spinlock,
@@ -205,6 +205,7 @@ pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, backing: &BackingFile) -> Re
     let lock = io.file().inode().lock_killable()?;
     // No WRITE tells the server to clear them.
     attr::drop_privs(io.file())?;
+    xattr::settle_privs(io.file().inode());
     io.backing(backing, &lock)
 }
 

@@ -45,6 +45,19 @@ fn copy_out(payload: Payload, len: usize, room: &mut [u8]) -> Result<usize> {
     Ok(len)
 }
 
+/// Before a write: where the server has no extended attributes, and the mode nothing that a write clears, no write has anything to
+/// look for until the attributes are set.
+pub(crate) fn settle_privs(inode: &Inode) {
+    if inode.is_nosec() || !inode.sb().data().missing.getxattr.get() {
+        return;
+    }
+    let state = inode.data().state.lock();
+    if inode.mode() & S_ISUGID == 0 {
+        inode.set_nosec();
+    }
+    drop(state);
+}
+
 /// Whether a write has nothing to clear: no set-user-id or set-group-id bit, and, as far as is known without asking, no file
 /// capabilities.
 pub(crate) fn has_no_privs(inode: &Inode) -> bool {
@@ -56,10 +69,10 @@ pub(crate) fn has_no_privs(inode: &Inode) -> bool {
 impl Operations for Fuse {
     fn get(inode: &Inode, name: &CStr, room: &mut [u8]) -> Result<usize> {
         let conn: &Conn = inode.sb().data();
-        let caps = name.to_bytes() == CAPS;
         if conn.missing.getxattr.get() {
             return Err(errno::eopnotsupp());
         }
+        let caps = name.to_bytes() == CAPS;
         if caps && !inode.data().state.lock().no_caps_until.passed() {
             return Err(errno::enodata());
         }

@@ -19,7 +19,9 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 ///
 /// Each is an allocated page of the linear map with one reference, ours. `used` bytes of them are filled, in order.
 pub(super) struct PipePages {
-    pages: KVec<NonNull<bindings::page>>,
+    /// Most messages have one page, and need no list.
+    first: Option<NonNull<bindings::page>>,
+    rest: KVec<NonNull<bindings::page>>,
     used: usize,
     most: usize,
 }
@@ -28,7 +30,8 @@ impl PipePages {
     fn new(most: usize) -> Self {
         // INVARIANT: There are none.
         Self {
-            pages: KVec::new(),
+            first: None,
+            rest: KVec::new(),
             used: 0,
             most,
         }
@@ -41,7 +44,7 @@ impl PipePages {
 
     /// Takes memory for `len` bytes more at once, as far as there is: what is missing is taken when it is needed.
     pub(super) fn expect(&mut self, len: usize) {
-        let have = self.pages.len();
+        let have = self.count();
         let want = (self.used + len.min(self.room())).div_ceil(PAGE_SIZE);
         let Some(more) = want.checked_sub(have).filter(|more| *more > 1) else {
             return;
@@ -49,14 +52,28 @@ impl PipePages {
         let Ok(mut room) = KVec::from_elem(core::ptr::null_mut(), more, GFP_KERNEL) else {
             return;
         };
-        if self.pages.reserve(more, GFP_KERNEL).is_err() {
+        if self.rest.reserve(more, GFP_KERNEL).is_err() {
             return;
         }
         // SAFETY: There is room for so many; may sleep, as the caller may.
         unsafe { bindings::rust_fuse_alloc_pages(more as c_ulong, room.as_mut_ptr()) };
         for page in room.iter().copied().filter_map(NonNull::new) {
-            // There is room. INVARIANT: Just allocated.
-            let _ = self.pages.push_within_capacity(page);
+            // INVARIANT: Just allocated.
+            self.add(page);
+        }
+    }
+
+    /// Pages that there are.
+    fn count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Adds a page, for which there is room in the list. Its reference goes over.
+    fn add(&mut self, page: NonNull<bindings::page>) {
+        if self.first.is_none() {
+            self.first = Some(page);
+        } else {
+            let _ = self.rest.push_within_capacity(page);
         }
     }
 
@@ -75,15 +92,21 @@ impl PipePages {
         }
         while len > 0 {
             let offset = self.used % PAGE_SIZE;
-            if self.used / PAGE_SIZE == self.pages.len() {
-                self.pages.reserve(1, GFP_KERNEL)?;
+            let at = self.used / PAGE_SIZE;
+            if at == self.count() {
+                if self.first.is_some() {
+                    self.rest.reserve(1, GFP_KERNEL)?;
+                }
                 // SAFETY: May sleep, as the caller may.
                 let page = unsafe { bindings::rust_fuse_alloc_page() };
                 // INVARIANT: Just allocated.
-                self.pages
-                    .push(NonNull::new(page).ok_or(ENOMEM)?, GFP_KERNEL)?;
+                self.add(NonNull::new(page).ok_or(ENOMEM)?);
             }
-            let page = self.pages.get(self.used / PAGE_SIZE).ok_or(EFAULT)?;
+            let page = match at.checked_sub(1) {
+                None => self.first,
+                Some(at) => self.rest.get(at).copied(),
+            }
+            .ok_or(EFAULT)?;
             let n = len.min(PAGE_SIZE - offset);
             // SAFETY: By the type invariant the page is mapped and ours, and there are so many bytes behind the offset. The
             // caller promises that the others may be read; the copy is made by C, as they may change.
@@ -111,7 +134,8 @@ impl PipePages {
         let used = self.used;
         let mut left = used;
         let mut given = Ok(used);
-        for page in core::mem::take(&mut self.pages) {
+        let (first, rest) = (self.first.take(), core::mem::take(&mut self.rest));
+        for page in Iterator::chain(first.into_iter(), rest) {
             if given.is_err() || left == 0 {
                 // SAFETY: By the type invariant the reference is ours.
                 unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
@@ -137,7 +161,7 @@ impl PipePages {
 
 impl Drop for PipePages {
     fn drop(&mut self) {
-        for page in &self.pages {
+        for page in Iterator::chain(self.first.iter(), &self.rest) {
             // SAFETY: By the type invariant the reference is ours.
             unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
         }

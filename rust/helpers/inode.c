@@ -185,3 +185,8 @@ RUST_FUSE_HELPER(void, mark_inode_dirty_sync, struct inode *inode)
 {
 	mark_inode_dirty_sync(inode);
 }
+
+RUST_FUSE_HELPER(void, inode_set_nosec, struct inode *inode)
+{
+	inode_set_flags(inode, S_NOSEC, S_NOSEC);
+}

@@ -61,6 +61,11 @@ fn find(mut at: &mut Option<KBox<Record>>, nodeid: NodeId) -> &mut Option<KBox<R
     at
 }
 
+/// Hangs a list into a place that is empty. An assignment would look for what to drop there.
+pub(super) fn hang<T>(place: &mut Option<T>, list: Option<T>) {
+    core::mem::forget(core::mem::replace(place, list));
+}
+
 impl Busy {
     pub(super) fn new() -> Result<Self> {
         let mut buckets = KVec::with_capacity(BUCKETS, GFP_KERNEL)?;
@@ -87,8 +92,8 @@ impl Busy {
 
     /// Adds a record to the stock.
     pub(super) fn add(&mut self, Spare(mut record): Spare) {
-        record.next = self.stock.take();
-        self.stock = Some(record);
+        hang(&mut record.next, self.stock.take());
+        hang(&mut self.stock, Some(record));
         self.in_stock += 1;
     }
 
@@ -101,12 +106,12 @@ impl Busy {
         let Some(mut record) = self.stock.take() else {
             return;
         };
-        self.stock = record.next.take();
+        hang(&mut self.stock, record.next.take());
         self.in_stock -= 1;
         record.nodeid = nodeid;
         record.requests = 1;
         if let Some(end) = self.at(nodeid) {
-            *end = Some(record);
+            hang(end, Some(record));
         }
     }
 
@@ -126,7 +131,7 @@ impl Busy {
             ready.push(forget);
         }
         if let Some(mut record) = at.take() {
-            *at = record.next.take();
+            hang(at, record.next.take());
             if self.in_stock < STOCK {
                 self.add(Spare(record));
             }

@@ -6,7 +6,7 @@
 //! request but while it is copied to or from the server, when the copying task owns it: a server whose memory does not come
 //! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
 
-use super::busy::{Busy, Spare};
+use super::busy::{hang, Busy, Spare};
 use crate::{
     chan::{forget::ForgetList, ForgetNode, Request, Waiter},
     proto::{
@@ -104,13 +104,13 @@ impl Fifo {
     }
 
     pub(super) fn push_back(&mut self, mut entry: KBox<Entry>) {
-        entry.next = self.back.take();
-        self.back = Some(entry);
+        hang(&mut entry.next, self.back.take());
+        hang(&mut self.back, Some(entry));
     }
 
     pub(super) fn push_front(&mut self, mut entry: KBox<Entry>) {
-        entry.next = self.front.take();
-        self.front = Some(entry);
+        hang(&mut entry.next, self.front.take());
+        hang(&mut self.front, Some(entry));
     }
 
     fn get(&mut self, unique: Unique) -> Option<&mut Entry> {
@@ -123,7 +123,7 @@ impl Fifo {
         for list in [&mut self.front, &mut self.back] {
             let at = find(list, unique);
             if let Some(mut entry) = at.take() {
-                *at = entry.next.take();
+                hang(at, entry.next.take());
                 return Some(entry);
             }
         }
@@ -139,7 +139,7 @@ impl Fifo {
             }
         }
         let mut entry = self.front.take()?;
-        self.front = entry.next.take();
+        hang(&mut self.front, entry.next.take());
         Some(entry)
     }
 }
@@ -390,8 +390,8 @@ impl Queue {
     /// Adds an entry that was read.
     fn put(&mut self, mut entry: KBox<Entry>) {
         if let Some(bucket) = self.bucket(entry.unique) {
-            entry.next = bucket.take();
-            *bucket = Some(entry);
+            hang(&mut entry.next, bucket.take());
+            hang(bucket, Some(entry));
         }
     }
 
@@ -404,7 +404,7 @@ impl Queue {
     pub(super) fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
         let at = find(self.bucket(unique)?, unique);
         let mut entry = at.take()?;
-        *at = entry.next.take();
+        hang(at, entry.next.take());
         self.ended(&entry);
         Some(entry)
     }

@@ -271,6 +271,20 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
+    /// Whether a write has nothing to clear.
+    pub(crate) fn is_nosec(&self) -> bool {
+        // SAFETY: The inode is valid; the word is read whole.
+        let flags = unsafe { (&raw const (*self.as_raw()).i_flags).read_volatile() };
+        flags & bindings::RUST_FUSE_S_NOSEC != 0
+    }
+
+    /// Says that a write has nothing to clear, until the attributes are set. Callers serialise with who does that by the private
+    /// data's lock.
+    pub(crate) fn set_nosec(&self) {
+        // SAFETY: The inode is valid; the flag is set atomically.
+        unsafe { bindings::rust_fuse_inode_set_nosec(self.as_raw()) };
+    }
+
     /// Lets the inode leave memory with its last user.
     pub(crate) fn mark_dontcache(&self) {
         // SAFETY: The inode is valid.
