@@ -110,6 +110,51 @@ TEST_F(dev_block, session)
 	EXPECT_EQ(1, v->s->count[FUSE_DESTROY]);
 }
 
+/* Blocks are smaller than pages there. */
+static void parts_of_pages(struct __test_metadata *_metadata, struct server *v, const char *disk, uint64_t flags)
+{
+	static char want[65536];
+	char *m;
+	int fd;
+
+	v->s->init_flags = flags;
+	ASSERT_EQ(0, mount_block(v, disk, ""));
+	server_run(v);
+	memcpy(want, v->s->data, sizeof(want));
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 40; i++) {
+		size_t at = i * 1531, n = 1 + i * 37 % 1400;
+
+		memset(want + at, 'a' + i % 26, n);
+		ASSERT_EQ(n, pwrite(fd, want + at, n, at));
+	}
+	m = mmap(NULL, sizeof(want), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, m);
+	EXPECT_EQ(0, memcmp(want, m, sizeof(want)));
+	memset(m + 9000, 'M', 300);
+	memset(want + 9000, 'M', 300);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(0, memcmp(want, v->s->data, sizeof(want)));
+	/* Read again from the server. */
+	EXPECT_EQ(0, munmap(m, sizeof(want)));
+	EXPECT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	m = mmap(NULL, sizeof(want), PROT_READ, MAP_SHARED, fd, 0);
+	EXPECT_EQ(0, memcmp(want, m, sizeof(want)));
+	munmap(m, sizeof(want));
+	close(fd);
+}
+
+TEST_F(dev_block, parts_of_pages)
+{
+	parts_of_pages(_metadata, &self->v, self->disk, 0);
+}
+
+TEST_F(dev_block, parts_of_pages_later)
+{
+	parts_of_pages(_metadata, &self->v, self->disk, FUSE_WRITEBACK_CACHE);
+}
+
 TEST_F(dev_block, without_bmap)
 {
 	struct server *v = &self->v;
