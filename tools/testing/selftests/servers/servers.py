@@ -64,7 +64,8 @@ def sshd():
 
 
 def ntfs():
-    sh("truncate -s 48M disk && mkntfs -q -F disk")
+    # A file of an image would be mounted as "fuse"; that of the run before is let go.
+    sh("truncate -s 48M disk && mkntfs -q -F disk && losetup -j disk | cut -d: -f1 | xargs -r -n 1 losetup -d; losetup -f --show disk >loop")
 
 
 def gocryptfs():
@@ -125,7 +126,7 @@ SERVERS = [
     Server("rclone", "rclone mount --vfs-cache-mode full --allow-other $PWD/source mnt",
            without=["link", "xattr", "symlink", "unlink_open", "mode"]),
     Server("squashfuse", "squashfuse -f image mnt", prepare=squash, reads=True),
-    Server("ntfs-3g", "ntfs-3g -o no_detach,streams_interface=none,big_writes disk mnt", kind="fuseblk", prepare=ntfs,
+    Server("ntfs-3g", "ntfs-3g -o no_detach,streams_interface=none,big_writes $(cat loop) mnt", kind="fuseblk", prepare=ntfs,
            needs=no_fuseblk, without=["unlink_open"]),
 ]
 
