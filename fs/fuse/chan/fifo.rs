@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests in line, first in, first out.
+//! Requests in line, first in, first out; also what stands for them.
 //!
 //! They hang at each other, so lining up needs no memory and cannot fail. No locks: whoever has a line guards it.
 
@@ -8,64 +8,137 @@ use super::Request;
 use crate::proto::ids::Unique;
 use kernel::prelude::*;
 
-/// A line of requests.
-#[derive(Default)]
-pub(crate) struct Fifo {
-    /// In order.
-    front: Option<KBox<Request>>,
-    /// In reverse order.
-    back: Option<KBox<Request>>,
+/// What can stand in line.
+pub(crate) trait Linked: Sized {
+    /// What hangs at it.
+    fn next(&mut self) -> &mut Option<KBox<Self>>;
+
+    /// As [`Self::next`], to look at.
+    fn peek(&self) -> Option<&Self>;
+
+    /// What it is found by.
+    fn unique(&self) -> Unique;
 }
 
-impl Fifo {
+impl Linked for Request {
+    fn next(&mut self) -> &mut Option<KBox<Self>> {
+        &mut self.next
+    }
+
+    fn peek(&self) -> Option<&Self> {
+        self.next.as_deref()
+    }
+
+    fn unique(&self) -> Unique {
+        self.unique()
+    }
+}
+
+/// Hangs a list into a place that is empty. An assignment would look for what to drop there.
+pub(crate) fn hang<T>(place: &mut Option<T>, list: Option<T>) {
+    core::mem::forget(core::mem::replace(place, list));
+}
+
+/// Finds one in what hangs at each other; the result is where it hangs, or the end.
+pub(crate) fn find<T: Linked>(
+    mut at: &mut Option<KBox<T>>,
+    unique: Unique,
+) -> &mut Option<KBox<T>> {
+    while at.as_ref().is_some_and(|one| one.unique() != unique) {
+        match at {
+            Some(one) => at = one.next(),
+            None => break,
+        }
+    }
+    at
+}
+
+/// Whether `f` says so of any of what hangs at each other.
+pub(crate) fn any<T: Linked>(mut at: Option<&T>, mut f: impl FnMut(&T) -> bool) -> bool {
+    while let Some(one) = at {
+        if f(one) {
+            return true;
+        }
+        at = one.peek();
+    }
+    false
+}
+
+/// A line.
+pub(crate) struct Fifo<T: Linked = Request> {
+    /// In order.
+    front: Option<KBox<T>>,
+    /// In reverse order.
+    back: Option<KBox<T>>,
+}
+
+impl<T: Linked> Default for Fifo<T> {
+    fn default() -> Self {
+        Self {
+            front: None,
+            back: None,
+        }
+    }
+}
+
+impl<T: Linked> Fifo<T> {
     /// Whether nobody is in line.
     pub(crate) fn is_empty(&self) -> bool {
         self.front.is_none() && self.back.is_none()
     }
 
     /// Adds one at the end.
-    pub(crate) fn push_back(&mut self, mut request: KBox<Request>) {
-        request.next = self.back.take();
-        self.back = Some(request);
+    pub(crate) fn push_back(&mut self, mut one: KBox<T>) {
+        hang(one.next(), self.back.take());
+        hang(&mut self.back, Some(one));
     }
 
     /// Adds one that goes before the others.
-    pub(crate) fn push_front(&mut self, mut request: KBox<Request>) {
-        request.next = self.front.take();
-        self.front = Some(request);
+    pub(crate) fn push_front(&mut self, mut one: KBox<T>) {
+        hang(one.next(), self.front.take());
+        hang(&mut self.front, Some(one));
     }
 
     /// Takes the first.
-    pub(crate) fn pop_front(&mut self) -> Option<KBox<Request>> {
+    pub(crate) fn pop_front(&mut self) -> Option<KBox<T>> {
         if self.front.is_none() {
             let mut rest = self.back.take();
-            while let Some(mut request) = rest {
-                rest = request.next.take();
-                self.push_front(request);
+            while let Some(mut one) = rest {
+                rest = one.next().take();
+                self.push_front(one);
             }
         }
-        let mut request = self.front.take()?;
-        self.front = request.next.take();
-        Some(request)
+        let mut one = self.front.take()?;
+        hang(&mut self.front, one.next().take());
+        Some(one)
+    }
+
+    /// One, wherever it stands.
+    pub(crate) fn get(&mut self, unique: Unique) -> Option<&mut T> {
+        [&mut self.front, &mut self.back]
+            .into_iter()
+            .find_map(|list| find(list, unique).as_deref_mut())
+    }
+
+    /// Whether `f` says so of any, in no order.
+    pub(crate) fn any(&self, mut f: impl FnMut(&T) -> bool) -> bool {
+        any(self.front.as_deref(), &mut f) || any(self.back.as_deref(), f)
     }
 
     /// Takes one out from wherever it stands.
-    pub(crate) fn remove(&mut self, unique: Unique) -> Option<KBox<Request>> {
-        let mut found = None;
-        let mut kept = Self::default();
-        while let Some(request) = self.pop_front() {
-            if request.unique() == unique {
-                found = Some(request);
-            } else {
-                kept.push_back(request);
+    pub(crate) fn remove(&mut self, unique: Unique) -> Option<KBox<T>> {
+        for list in [&mut self.front, &mut self.back] {
+            let at = find(list, unique);
+            if let Some(mut one) = at.take() {
+                hang(at, one.next().take());
+                return Some(one);
             }
         }
-        *self = kept;
-        found
+        None
     }
 }
 
-impl Drop for Fifo {
+impl<T: Linked> Drop for Fifo<T> {
     fn drop(&mut self) {
         // One by one: a long line must not be dropped by recursion.
         while self.pop_front().is_some() {}

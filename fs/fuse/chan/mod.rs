@@ -25,7 +25,7 @@ pub(crate) mod reap;
 mod request;
 mod waiter;
 
-pub(crate) use fifo::Fifo;
+pub(crate) use fifo::{any, find, hang, Fifo, Linked};
 pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;

@@ -7,7 +7,7 @@
 //! no memory can be had under it. Plain data, used under the channel's lock.
 
 use crate::{
-    chan::{forget::ForgetList, ForgetNode},
+    chan::{forget::ForgetList, hang, ForgetNode},
     proto::ids::NodeId,
 };
 use kernel::prelude::*;
@@ -59,11 +59,6 @@ fn find(mut at: &mut Option<KBox<Record>>, nodeid: NodeId) -> &mut Option<KBox<R
         }
     }
     at
-}
-
-/// Hangs a list into a place that is empty. An assignment would look for what to drop there.
-pub(super) fn hang<T>(place: &mut Option<T>, list: Option<T>) {
-    core::mem::forget(core::mem::replace(place, list));
 }
 
 impl Busy {

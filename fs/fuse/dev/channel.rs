@@ -10,11 +10,11 @@
 
 use super::{
     busy::Spare,
-    queue::{Entry, Fifo, Queue},
+    queue::{Entry, Queue},
 };
 use crate::{
     backing::Backings,
-    chan::{self, forget::ForgetNode, reap, Pool, Request, Transport},
+    chan::{self, forget::ForgetNode, reap, Fifo, Pool, Request, Transport},
     chardev::SignalList,
     errno,
     notify::Told,
@@ -174,8 +174,8 @@ impl Channel {
         self.queue.lock().waiting
     }
 
-    fn end_all(this: ArcBorrow<'_, Self>, mut gone: Fifo) {
-        while let Some(mut entry) = gone.pop() {
+    fn end_all(this: ArcBorrow<'_, Self>, mut gone: Fifo<Entry>) {
+        while let Some(mut entry) = gone.pop_front() {
             match entry.request.take() {
                 Some(request) => Self::finish(this, request, Err(errno::econnaborted())),
                 // Whoever copies it finds that the entry is gone.

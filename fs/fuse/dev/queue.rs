@@ -6,9 +6,9 @@
 //! request but while it is copied to or from the server, when the copying task owns it: a server whose memory does not come
 //! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
 
-use super::busy::{hang, Busy, Spare};
+use super::busy::{Busy, Spare};
 use crate::{
-    chan::{forget::ForgetList, ForgetNode, Request, Waiter},
+    chan::{any, find, forget::ForgetList, hang, Fifo, ForgetNode, Linked, Request, Waiter},
     proto::{
         ids::{NodeId, Unique},
         opcode::Opcode,
@@ -89,77 +89,18 @@ impl Entry {
     }
 }
 
-/// Entries, first in, first out.
-#[derive(Default)]
-pub(super) struct Fifo {
-    /// In order.
-    front: Option<KBox<Entry>>,
-    /// In reverse order.
-    back: Option<KBox<Entry>>,
-}
-
-impl Fifo {
-    pub(super) fn is_empty(&self) -> bool {
-        self.front.is_none() && self.back.is_none()
+impl Linked for Entry {
+    fn next(&mut self) -> &mut Option<KBox<Self>> {
+        &mut self.next
     }
 
-    pub(super) fn push_back(&mut self, mut entry: KBox<Entry>) {
-        hang(&mut entry.next, self.back.take());
-        hang(&mut self.back, Some(entry));
+    fn peek(&self) -> Option<&Self> {
+        self.next.as_deref()
     }
 
-    pub(super) fn push_front(&mut self, mut entry: KBox<Entry>) {
-        hang(&mut entry.next, self.front.take());
-        hang(&mut self.front, Some(entry));
+    fn unique(&self) -> Unique {
+        self.unique
     }
-
-    fn get(&mut self, unique: Unique) -> Option<&mut Entry> {
-        [&mut self.front, &mut self.back]
-            .into_iter()
-            .find_map(|list| find(list, unique).as_deref_mut())
-    }
-
-    fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
-        for list in [&mut self.front, &mut self.back] {
-            let at = find(list, unique);
-            if let Some(mut entry) = at.take() {
-                hang(at, entry.next.take());
-                return Some(entry);
-            }
-        }
-        None
-    }
-
-    pub(super) fn pop(&mut self) -> Option<KBox<Entry>> {
-        if self.front.is_none() {
-            let mut rest = self.back.take();
-            while let Some(mut entry) = rest {
-                rest = entry.next.take();
-                self.push_front(entry);
-            }
-        }
-        let mut entry = self.front.take()?;
-        hang(&mut self.front, entry.next.take());
-        Some(entry)
-    }
-}
-
-impl Drop for Fifo {
-    fn drop(&mut self) {
-        // One by one: a long list must not be dropped by recursion.
-        while self.pop().is_some() {}
-    }
-}
-
-/// Finds an entry in a list; the result is where it hangs, or the end.
-fn find(mut at: &mut Option<KBox<Entry>>, unique: Unique) -> &mut Option<KBox<Entry>> {
-    while at.as_ref().is_some_and(|entry| entry.unique != unique) {
-        match at {
-            Some(entry) => at = &mut entry.next,
-            None => break,
-        }
-    }
-    at
 }
 
 /// What the server is to read next.
@@ -179,7 +120,7 @@ pub(super) struct Queue {
     pub(super) connected: bool,
     /// Open files of the device.
     pub(super) devices: u32,
-    pending: Fifo,
+    pending: Fifo<Entry>,
     read: KVec<Option<KBox<Entry>>>,
     pub(super) forgets: ForgetList,
     /// The inodes of requests that are not answered, and FORGETs that wait for their end.
@@ -287,7 +228,7 @@ impl Queue {
                 self.forget_run = FORGET_RUN;
             }
         }
-        let mut entry = self.pending.pop()?;
+        let mut entry = self.pending.pop_front()?;
         entry.device = device;
         let request = entry.request.take()?;
         if request.is_one_way() {
@@ -354,7 +295,7 @@ impl Queue {
 
     /// Has what was read and not answered sent again.
     pub(super) fn resend(&mut self) {
-        let mut again = Fifo::default();
+        let mut again = Fifo::<Entry>::default();
         for bucket in &mut self.read {
             let mut rest = bucket.take();
             while let Some(mut entry) = rest {
@@ -377,7 +318,7 @@ impl Queue {
         self.interrupts = 0;
         core::mem::swap(&mut self.pending, &mut again);
         // They go before those that nobody has read yet.
-        while let Some(entry) = again.pop() {
+        while let Some(entry) = again.pop_front() {
             self.pending.push_back(entry);
         }
     }
@@ -410,7 +351,7 @@ impl Queue {
     }
 
     /// Takes out all entries of requests that were read, through `device` if one is given.
-    pub(super) fn remove_read(&mut self, device: Option<u32>) -> Fifo {
+    pub(super) fn remove_read(&mut self, device: Option<u32>) -> Fifo<Entry> {
         let mut gone = Fifo::default();
         for n in 0..BUCKETS {
             let mut rest = self.read.get_mut(n).and_then(Option::take);
@@ -429,23 +370,14 @@ impl Queue {
 
     /// Whether a request was sent so many milliseconds ago.
     pub(super) fn is_late(&self, age: u64) -> bool {
-        let pending = [&self.pending.front, &self.pending.back];
-        Iterator::chain(pending.into_iter(), &self.read).any(|list| {
-            let mut at = list.as_deref();
-            while let Some(entry) = at {
-                if entry.born.elapsed_ms() > age {
-                    return true;
-                }
-                at = entry.next.as_deref();
-            }
-            false
-        })
+        let late = |entry: &Entry| entry.born.elapsed_ms() > age;
+        self.pending.any(late) || self.read.iter().any(|list| any(list.as_deref(), late))
     }
 
     /// Takes out all entries.
-    pub(super) fn remove_all(&mut self) -> Fifo {
+    pub(super) fn remove_all(&mut self) -> Fifo<Entry> {
         let mut gone = self.remove_read(None);
-        while let Some(entry) = self.pending.pop() {
+        while let Some(entry) = self.pending.pop_front() {
             self.ended(&entry);
             gone.push_back(entry);
         }
