@@ -127,7 +127,8 @@ def boot(o, out, sock, kdir, shares, script, tests):
         if machine.windows:
             source = TOP / "tools/vm/shm-mmio/shm-mmio.c"
             machine.plugin(image.compiled(cache, source, "-shared", "-fPIC", "-ldl"))
-        extra = f"kmemleak={'on' if o.kmemleak else 'off'} {o.append}"
+        # As Debian has it: ntfs-3g keeps the device that it mounts open for writing.
+        extra = f"kmemleak={'on' if o.kmemleak else 'off'} bdev_allow_write_mounted=1 {o.append}"
         command = machine.command(qemu.tsc_khz(), o.gdb, extra)
         if o.gdb:
             say(f"gdb: tools/env/enter gdb {kdir}/vmlinux -ex 'target remote :1234'  (then: add-symbol-file "
