@@ -127,7 +127,7 @@ SERVERS = [
            without=["link", "xattr", "symlink", "unlink_open", "mode"]),
     Server("squashfuse", "squashfuse -f image mnt", prepare=squash, reads=True),
     Server("ntfs-3g", "ntfs-3g -o no_detach,streams_interface=none,big_writes $(cat loop) mnt", kind="fuseblk", prepare=ntfs,
-           needs=no_fuseblk, without=["unlink_open", "xattr"]),
+           needs=no_fuseblk, without=["unlink_open", "xattr", "mode"]),
 ]
 
 
