@@ -107,7 +107,7 @@ pub(crate) struct Dax {
     epoch: Atomic<u64>,
     /// Tasks that wait for a change, or are about to.
     waiting: Atomic<u32>,
-    /// What happened so far, over all mounts of the device.
+    /// What happened so far.
     stats: Arc<Stats>,
     #[pin]
     changed: WaitQueue,
@@ -190,6 +190,7 @@ impl Dax {
         }
         let words = SlotWords(Arc::new(words, GFP_KERNEL)?);
         let ranges = Ranges::new(slots, words.clone());
+        stats.begin();
         stats.set_ranges(&ranges.counts());
         Arc::pin_init(
             pin_init!(Self {

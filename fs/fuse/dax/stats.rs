@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happened in the window of a device, over all its mounts, for `/sys/fs/virtiofs/N/dax`.
+//! What happened in the window of a device, in the mount there is or was last, for `/sys/fs/virtiofs/N/dax`.
 //!
 //! Counters only; no locks.
 
@@ -44,7 +44,7 @@ pub(crate) struct Stats {
     pub(crate) setups: Counter,
     /// Ranges that were asked for ahead of a sequential pass.
     pub(crate) ahead: Counter,
-    /// What became of those, of the mount there is.
+    /// What became of those.
     ahead_used: Counter,
     ahead_wasted: Counter,
     /// Mappings that were made writable.
@@ -61,13 +61,34 @@ pub(crate) struct Stats {
     pub(crate) pinned: Counter,
     /// Reads and writes that went by READ and WRITE because the window was full.
     pub(crate) fallbacks: Counter,
-    /// How many ranges are in which state: of the mount there is, or all zeroes.
+    /// How many ranges are in which state; all zeroes without a mount.
     ranges: [Counter; 6],
     /// Waits for a range, by length.
     waits: [Counter; WAITS_MS.len() + 1],
 }
 
 impl Stats {
+    /// A mount begins: counts anew.
+    pub(crate) fn begin(&self) {
+        let ours = [
+            &self.maps,
+            &self.setups,
+            &self.ahead,
+            &self.ahead_used,
+            &self.ahead_wasted,
+            &self.upgrades,
+            &self.unmaps,
+            &self.reclaims,
+            &self.overlays,
+            &self.parked,
+            &self.pinned,
+            &self.fallbacks,
+        ];
+        for counter in ours.into_iter().chain(&self.waits) {
+            counter.set(0);
+        }
+    }
+
     /// Counts a wait of `ms` milliseconds.
     pub(crate) fn waited(&self, ms: u64) {
         let class = WAITS_MS.iter().position(|end| ms < *end);

@@ -69,7 +69,7 @@ TEST(range_of_pinned_page_stays)
 	kmsg("ksft-case", _metadata->name);
 	if (!server_is_daxfsd() || !has_tag("second"))
 		SKIP(return, "no device with a window of 16 MiB");
-	if (module_is_c())
+	if (c_is_spared())
 		SKIP(return, "known difference: gives one range to two files (G-1), or spins for one (G-6)");
 	ASSERT_EQ(0, fs_mount(&fs, "second", "dax=always"));
 	for (i = 0; i < PROCS; i++) {
@@ -121,7 +121,7 @@ TEST(slow_memory_keeps_no_range)
 	kmsg("ksft-case", _metadata->name);
 	if (!server_is_daxfsd() || !has_tag("tiny"))
 		SKIP(return, "no device with a window of 2 MiB");
-	if (module_is_c())
+	if (c_is_spared())
 		SKIP(return, "known difference: the range is kept, and others wait for it and cannot be killed (G-7, G-8)");
 	if (!slow_page())
 		SKIP(return, "no userfaultfd");

@@ -39,7 +39,7 @@ FIXTURE_SETUP(kill)
 	self->fd = -1;
 	if (!server_is_daxfsd() || !has_tag("tiny"))
 		SKIP(return, "no device with a window of 2 MiB");
-	if (module_is_c())
+	if (c_is_spared())
 		SKIP(return, "known difference: spins or waits for good, and cannot be killed (G-6, G-7, G-8)");
 	ASSERT_EQ(0, fs_mount(&self->fs, "tiny", "dax=always"));
 	ASSERT_EQ(0, host_make(&self->fs, "k", SIZE, 1));

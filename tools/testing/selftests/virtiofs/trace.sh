@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What can be seen of the DAX window: tracepoints, and samples/dax-top.
+# What can be seen of the DAX window: tracepoints, counters, and samples/dax-top.
 . "$(dirname "$0")/lib.sh"
 begin
 m=$dir/m
@@ -37,3 +37,23 @@ check "dax-top shows the window" viewer
 
 no_viewer() { ! "$(dirname "$0")/dax-top" -n 1 nosuchtag 2>/dev/null; }
 check "dax-top without a device says so" no_viewer
+
+# The window's counters of the device with the tag "dax".
+numbers() {
+	for d in /sys/fs/virtiofs/*/; do
+		[ "$(cat "$d/tag")" = dax ] && cat "$d/dax"
+	done
+}
+
+anew() {
+	ctl host dax "truncate -s 8M traced" && mount_tag dax "$m" dax=always || return
+	dd if="$m/traced" of=/dev/null bs=4096 count=1 2>/dev/null && rm "$m/traced"
+	umount "$m"
+	# What the last mount did can still be read.
+	numbers | grep -q '^maps [1-9]' && mount_tag dax "$m" dax=always || return
+	numbers | grep -q '^maps 0$'
+	rc=$?
+	umount "$m"
+	return $rc
+}
+check "counters are of the mount" anew
