@@ -192,13 +192,16 @@ static long outcome(long result)
 	return result;
 }
 
+/* So often memory may be short. */
+#define OFTEN 3000
+
 /* Until it succeeds, or fails for another reason than memory. */
 #define until_done(call) ({						\
 	long _result;							\
 									\
 	do								\
 		_result = outcome(call);				\
-	while (_result < 0 && errno == ENOMEM);				\
+	while (_result < 0 && errno == ENOMEM && came[ENOMEM] < OFTEN);	\
 	_result;							\
 })
 
@@ -228,7 +231,7 @@ static int work_on(const struct fs *fs)
 				done += n;
 			}
 			failed = outcome(fsync(fd)) < 0;
-			if (failed && errno != ENOMEM)
+			if (failed && (errno != ENOMEM || came[ENOMEM] >= OFTEN))
 				return 3;
 		} while (failed);
 		memset(buf, 0, DATA);
