@@ -8,7 +8,7 @@ needs stress-ng
 # Those that look at other file systems (/proc, /sys, binderfs, ...) or at the whole machine say nothing about this one.
 elsewhere="binderfs procfs sysfs dev-shm io-uring mmapaddr ramfs sysbadaddr tmpfs touch-proc unlink-proc iomix-proc"
 few="access chattr chdir chmod chown copy-file dir dirdeep dup fallocate fcntl fiemap file-ioctl flock
-	fpunch hdd inode-flags io locka lockf lockofd metamix mknod open rename revio seek sync-file touch
+	fpunch hdd inode-flags io locka lockf lockofd mknod open rename revio seek sync-file touch
 	utime xattr"
 all=$(stress-ng --class 'filesystem?' | sed 's/^.*: *//')
 
@@ -39,7 +39,8 @@ for s in $(some_shares); do
 	each=
 	for t in $(long "$few" "$all"); do
 		case " $(echo $elsewhere) " in *" $t "*) continue ;; esac
-		case " $all " in *" $t "*) each="$each --$t 1" ;; esac
+		# metamix looks at the time after thousands of calls only: 28 s by itself where each asks the host.
+		case " $all " in *" $t "*) [ "$t" = metamix ] || each="$each --$t 1" ;; esac
 		[ "$PROGRAMS_LONG" != 1 ] || check "$s: $t" stress 6 "--$t" 2
 	done
 	# shellcheck disable=SC2086
