@@ -124,7 +124,7 @@ SERVERS = [
     Server("mergerfs", "mergerfs -f -o cache.files=auto-full,category.create=mfs,minfreespace=0,xattr=passthrough one:source mnt",
            prepare=lambda: make("one")),
     Server("rclone", "rclone mount --vfs-cache-mode full --allow-other $PWD/source mnt",
-           without=["link", "xattr", "symlink", "unlink_open", "mode", "truncate"]),
+           without=["link", "xattr", "symlink", "unlink_open", "mode", "truncate"], usual=False),
     Server("squashfuse", "squashfuse -f image mnt", prepare=squash, reads=True),
     Server("ntfs-3g", "ntfs-3g -o no_detach,streams_interface=none,big_writes $(cat loop) mnt", kind="fuseblk", prepare=ntfs,
            needs=no_fuseblk, without=["unlink_open", "xattr", "mode"]),
