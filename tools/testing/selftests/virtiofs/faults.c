@@ -356,7 +356,7 @@ TEST_F(files, huge_in_full_window)
 {
 	struct fs fs = {};
 	char *p, *q;
-	long huge = 0;
+	long huge = 0, asked;
 	int fd, i, status;
 	pid_t pid;
 
@@ -373,13 +373,15 @@ TEST_F(files, huge_in_full_window)
 	}
 	/* While somebody else has the only range: it is being mapped for him. */
 	ASSERT_EQ(0, device(&fs, NULL, 0, "delay SETUPMAPPING 300"));
+	asked = counter(&fs, "SETUPMAPPING");
 	pid = fork();
 	if (!pid) {
 		q = map_at(fd, 4 * RANGE, PROT_READ, true);
 		touch_all(q + RANGE, PAGE);
 		_exit(0);
 	}
-	pause_ms(100);
+	for (i = 0; i < 500 && counter(&fs, "SETUPMAPPING") == asked; i++)
+		pause_ms(10);
 	touch_all(p + 2 * RANGE, PAGE);
 	huge += huge_pages(p + 2 * RANGE, RANGE);
 	device(&fs, NULL, 0, "delay all 0");
