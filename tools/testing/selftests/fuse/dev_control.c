@@ -107,9 +107,9 @@ TEST_F(dev_control, waiting)
 	pid_t pid;
 	int fd;
 
-	/* INIT is done when something else was answered. */
+	/* INIT is done when something else was answered; the C module counts a request for a moment longer. */
 	ASSERT_EQ(0, statfs(v->dir, &sf));
-	EXPECT_EQ(0, number(self->dir, "waiting"));
+	EXPECT_TRUE(soon(number(self->dir, "waiting") == 0));
 	v->s->hang = FUSE_STATFS;
 	pid = fork();
 	if (!pid && !close(v->fd))
