@@ -122,7 +122,6 @@ fn ask_server(
     batch: &mut Option<Batch>,
 ) -> Result {
     let dir = file.inode();
-    let _turn = turns::wait(dir)?;
     if wants_plus(conn, dir, out.pos()) {
         match read_plus(conn, file, out, batch) {
             Err(e) if e == errno::enosys() => conn.missing.readdirplus.set(),
@@ -223,7 +222,10 @@ fn ask<O: Operation<Reply = ()>>(
     };
     let op = op(NodeId::new(inode.key()), arg);
     let flow = Flow::FromServer(size as u32);
+    // For the request only: what is made of the answer waits for lookups, which wait for their turn.
+    let turn = turns::wait(inode)?;
     let ((), payload, len) = conn.call_with(inode.sb(), &op, Payload::Bytes(room), flow)?;
+    drop(turn);
     attr::was_read(inode);
     let Payload::Bytes(mut entries) = payload else {
         return Err(EIO);

@@ -307,6 +307,41 @@ TEST_F(flags, parallel_names)
 	waitpid(pid, NULL, 0);
 }
 
+/* A list brings a name whose lookup waits for the list to end. */
+TEST_F(flags, list_and_lookup)
+{
+	pid_t pid[2];
+	struct stat st;
+
+	if (module_is_c())
+		SKIP(return, "known difference: the C module holds the turn while it waits for the lookup, and neither can be killed");
+	self->v.s->init_flags = FUSE_DO_READDIRPLUS;
+	self->v.threads = 2;
+	ASSERT_EQ(0, server_start(&self->v, ""));
+	self->v.s->hold = FUSE_READDIRPLUS;
+	pid[0] = fork();
+	if (!pid[0]) {
+		DIR *dir = opendir(self->v.dir);
+
+		_exit(dir && readdir(dir) ? 0 : 1);
+	}
+	ASSERT_TRUE(soon(self->v.s->held));
+	pid[1] = fork();
+	if (!pid[1])
+		_exit(stat(under(&self->v, "n1"), &st) ? errno : 0);
+	usleep(300000);
+	EXPECT_EQ(0, COUNT(FUSE_LOOKUP));
+	self->v.s->hold = 0;
+	for (int i = 0; i < 2; i++) {
+		int status = -1;
+
+		EXPECT_TRUE(soon(waitpid(pid[i], &status, WNOHANG) == pid[i]));
+		EXPECT_EQ(0, status);
+		kill(pid[i], SIGKILL);
+	}
+	EXPECT_EQ(1, COUNT(FUSE_READDIRPLUS));
+}
+
 /* Else they come one after the other in one directory, but not in different ones; and who waits for his turn can be killed. */
 TEST_F(flags, names_in_turn)
 {

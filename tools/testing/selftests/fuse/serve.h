@@ -320,6 +320,22 @@ static void serve(int fd, struct shared *s)
 			body = data;
 			break;
 		}
+		case FUSE_READDIRPLUS: {
+			struct fuse_read_in *r = (void *)arg;
+			struct fuse_direntplus *d = (void *)data;
+
+			if (r->offset == 0) {
+				memset(d, 0, FUSE_NAME_OFFSET_DIRENTPLUS + 8);
+				d->entry_out.nodeid = NODE_NAMES + 1;
+				d->entry_out.entry_valid = d->entry_out.attr_valid = s->ttl;
+				fill_attr(s, d->entry_out.nodeid, &d->entry_out.attr);
+				d->dirent = (struct fuse_dirent){ .ino = NODE_NAMES + 1, .off = 1, .namelen = 2, .type = DT_REG };
+				memcpy(d->dirent.name, "n1", 2);
+				len = FUSE_DIRENTPLUS_SIZE(d);
+			}
+			body = data;
+			break;
+		}
 		case FUSE_STATFS:
 			o.statfs.st.blocks = 1234;
 			o.statfs.st.bsize = o.statfs.st.frsize = 4096;
