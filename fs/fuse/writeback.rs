@@ -277,7 +277,7 @@ pub(crate) fn sync(inode: &Inode, start: u64, end: u64) -> Result {
             return Err(EINTR);
         }
         let waited = writeback.wait();
-        if waited.is_err() && exiting() {
+        if waited.is_err() && exiting() && !pool.is_given_up() {
             pool.set_silent(true);
         }
         waited

@@ -12,14 +12,19 @@
 use super::{inode::Ref, FileSystem, SuperBlock};
 use crate::{
     bindings,
-    sync::{waitq::new_waitq, WaitQueue},
+    sync::{
+        waitq::{exiting, new_waitq},
+        WaitQueue,
+    },
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{new_spinlock, prelude::*, sync::SpinLock, time::Msecs};
 
-/// How long an unmount that was killed goes on to wait before it ends what it waits for by force: the server may be slow,
-/// and what is written would be lost. In slices of so many milliseconds.
+/// How long nothing may end of what an unmount waits for, until it ends all of it by force: the server may be slow, and what is
+/// written would be lost. In slices of so many milliseconds; when the unmount was killed, and when it comes with the end of a
+/// task, which nobody can kill.
 const GRACE: u32 = 20;
+const GRACE_AT_EXIT: u32 = 240;
 const SLICE: Msecs = 500;
 
 /// A super block, while it is mounted.
@@ -40,6 +45,8 @@ pub(crate) struct Mounted<T: FileSystem> {
 struct State {
     sb: Option<NonNull<bindings::super_block>>,
     users: usize,
+    /// How often one has left.
+    left: u64,
 }
 
 // SAFETY: Super blocks are shared between threads.
@@ -59,7 +66,7 @@ impl<T: FileSystem> Mounted<T> {
     pub(crate) fn new() -> impl PinInit<Self> {
         // INVARIANT: It holds none.
         pin_init!(Self {
-            state <- new_spinlock!(State { sb: None, users: 0 }, "vfs::Mounted"),
+            state <- new_spinlock!(State { sb: None, users: 0, left: 0 }, "vfs::Mounted"),
             unused <- new_waitq!("vfs::Mounted"),
             _fs: PhantomData,
         })
@@ -89,6 +96,7 @@ impl<T: FileSystem> Mounted<T> {
     pub(super) fn leave(&self) {
         let mut state = self.state.lock();
         state.users -= 1;
+        state.left += 1;
         if state.users == 0 {
             // With the lock held: who is waked may free this as soon as it has it.
             self.unused.wake_all();
@@ -105,8 +113,8 @@ impl<T: FileSystem> Mounted<T> {
         self.state.lock().sb = NonNull::new(sb);
     }
 
-    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it; some time after the task was killed,
-    /// `give_up` is called to make them end.
+    /// The unmount of `sb` begins, or its mount failed. Waits for those that have it. When the task was killed and none of them
+    /// has left for some time, `give_up` is called to make them end.
     pub(super) fn close(&self, sb: *mut bindings::super_block, give_up: impl FnOnce()) {
         let mut state = self.state.lock();
         if state.sb.is_none_or(|lent| lent.as_ptr() != sb) {
@@ -118,10 +126,15 @@ impl<T: FileSystem> Mounted<T> {
         if self.unused.wait_killable(unused).is_ok() {
             return;
         }
-        for _ in 0..GRACE {
+        let grace = if exiting() { GRACE_AT_EXIT } else { GRACE };
+        let (mut slices, mut left) = (0, self.state.lock().left);
+        while slices < grace {
             if self.unused.wait_for(SLICE, unused).is_some() {
                 return;
             }
+            let now = self.state.lock().left;
+            slices = if now == left { slices + 1 } else { 0 };
+            left = now;
         }
         give_up();
         // What cannot be ended has memory that is still in use.

@@ -91,7 +91,8 @@ pub(super) fn send<O: Operation>(
     };
     match &done {
         Ok(_) => pool.set_silent(false),
-        Err(_) if exiting() => pool.set_silent(true),
+        // Who was killed has not waited for long.
+        Err(_) if exiting() && !given_up => pool.set_silent(true),
         Err(_) => (),
     }
     match done {
