@@ -295,6 +295,42 @@ TEST_F(silent, unmount)
 	self->v.pid = 0;
 }
 
+/* A server that is slow is not given up, as long as it answers something. */
+TEST_F(silent, unmount_waits_for_the_slow)
+{
+	struct fuse_in_header h[2] = { { 0 } };
+	struct server v;
+	char page[PAGE];
+	pid_t pid;
+	int fd;
+
+	if (variant->flags & FUSE_WRITEBACK_CACHE)
+		SKIP(return, "the same");
+	server_init(&v);
+	v.s->init_flags = variant->flags;
+	v.s->hang = FUSE_READ;
+	ASSERT_EQ(0, server_start_kept(&v, ",max_read=4096"));
+	fd = file(&v, O_RDONLY);
+	for (int i = 0; i < 2; i++) {
+		v.s->hung = 0;
+		EXPECT_EQ(0, posix_fadvise(fd, i * 64 * PAGE, PAGE, POSIX_FADV_WILLNEED));
+		ASSERT_TRUE(soon(v.s->hung));
+		h[i].unique = v.s->hung;
+	}
+	close(fd);
+	pid = other(unmount, &v);
+	usleep(500000);
+	kill(pid, SIGKILL);
+	memset(page, 0, sizeof(page));
+	for (int i = 0; i < 2; i++) {
+		sleep(7);
+		EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+		EXPECT_LT(0, answer(v.fd, &h[i], 0, page, PAGE));
+	}
+	EXPECT_TRUE(gone(pid, NULL));
+	server_end(&v);
+}
+
 /* What is dirty at an unmount is written, as much of it as there is. */
 TEST_F(silent, unmount_writes)
 {
