@@ -3,21 +3,26 @@
 //! Inodes: identity, references and attributes.
 //!
 //! An inode's life is in [`memory`] (what it is made of) and [`new`] (finding or starting it), its two locks are in
-//! [`lock`], and what the VFS asks of it is in [`ops`]. What stands here takes no locks.
+//! [`lock`], and what the VFS asks of it is in [`ops`], with [`change`] for attributes and [`link`] for symbolic links. What
+//! stands here takes no locks.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod change;
+mod link;
 mod lock;
 mod memory;
 mod new;
 mod ops;
 
+pub(crate) use change::{Change, Kill};
+pub(crate) use link::LinkOperations;
 pub(crate) use lock::{Invalidate, InvalidateShared, Locked};
 pub(super) use memory::{construct, evict, free, init_slot, Slot};
 pub(super) use new::find;
 pub(crate) use new::{Got, New};
 pub(super) use ops::Wrap;
-pub(crate) use ops::{fields, Change, Kill, LinkOperations, Mask, Operations, Verdict};
+pub(crate) use ops::{fields, Mask, Operations, Verdict};
 
 use super::{FileSystem, SuperBlock};
 use crate::bindings;

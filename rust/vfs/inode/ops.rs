@@ -1,146 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the VFS asks of inodes: permissions, attributes and their changes, and the text of symbolic links.
+//! What the VFS asks of inodes: permissions, attributes and their changes.
 //!
 //! The VFS holds the inode lock for writing around a change of attributes, and nothing around the rest; a check of
 //! permissions may be inside a lockless walk. Nothing is locked here.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{FileSystem, Inode, New};
+use super::{Change, Inode, New};
 use crate::{
     bindings,
-    vfs::{acl, cred::Idmap, err_ptr, file::File, fileattr, to_int, xattr},
+    vfs::{acl, cred::Idmap, fileattr, to_int, xattr},
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::marker::PhantomData;
 use kernel::prelude::*;
-
-/// Set-user-id and set-group-id bits that a change of a file clears.
-#[derive(Clone, Copy)]
-pub(crate) struct Kill(u32);
-
-impl Kill {
-    /// From `ATTR_KILL_*`; `None` when nothing is cleared.
-    pub(in crate::vfs) fn new(flags: u32) -> Option<Self> {
-        let flags = flags & (bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID);
-        (flags != 0).then_some(Self(flags))
-    }
-
-    /// What is left of a mode.
-    pub(crate) fn apply(self, mut mode: u32) -> u32 {
-        if self.0 & bindings::ATTR_KILL_SUID != 0 {
-            mode &= !bindings::S_ISUID;
-        }
-        if self.0 & bindings::ATTR_KILL_SGID != 0 {
-            mode &= !bindings::S_ISGID;
-        }
-        mode
-    }
-}
-
-/// A change of attributes that a user asks for.
-pub(crate) struct Change<'a, T: FileSystem> {
-    attr: &'a bindings::iattr,
-    inode: &'a Inode<T>,
-    idmap: &'a Idmap,
-}
-
-impl<'a, T: FileSystem> Change<'a, T> {
-    fn has(&self, bit: u32) -> bool {
-        self.attr.ia_valid & bit != 0
-    }
-
-    fn sb(&self) -> *mut bindings::super_block {
-        self.inode.sb().as_raw()
-    }
-
-    /// New permissions.
-    pub(crate) fn mode(&self) -> Option<u32> {
-        self.has(bindings::ATTR_MODE)
-            .then_some(u32::from(self.attr.ia_mode))
-    }
-
-    /// Bits that go because of what the user does. The new permissions, if any, are without them then, but may stand on
-    /// ones that are out of date.
-    pub(crate) fn kills(&self) -> Option<Kill> {
-        Kill::new(self.attr.ia_valid)
-    }
-
-    /// Whether it is what an open with `O_TRUNC` asks for.
-    pub(crate) fn of_open(&self) -> bool {
-        self.has(bindings::ATTR_OPEN)
-    }
-
-    /// Whether it is made through an open file, or by opening one.
-    pub(crate) fn by_file(&self) -> bool {
-        self.has(bindings::ATTR_OPEN | bindings::ATTR_FILE)
-    }
-
-    /// New size.
-    pub(crate) fn size(&self) -> Option<u64> {
-        self.has(bindings::ATTR_SIZE)
-            .then_some(self.attr.ia_size as u64)
-    }
-
-    /// New owner.
-    pub(crate) fn uid(&self) -> Option<u32> {
-        self.has(bindings::ATTR_UID)
-            // SAFETY: All pointers are valid for the call.
-            .then(|| unsafe {
-                bindings::rust_fuse_iattr_uid(self.idmap.as_raw(), self.sb(), self.attr)
-            })
-    }
-
-    /// New group.
-    pub(crate) fn gid(&self) -> Option<u32> {
-        self.has(bindings::ATTR_GID)
-            // SAFETY: All pointers are valid for the call.
-            .then(|| unsafe {
-                bindings::rust_fuse_iattr_gid(self.idmap.as_raw(), self.sb(), self.attr)
-            })
-    }
-
-    /// New access time, and whether it was given (else it is the present).
-    pub(crate) fn atime(&self) -> Option<(i64, u32, bool)> {
-        let t = &self.attr.ia_atime;
-        self.has(bindings::ATTR_ATIME).then(|| {
-            (
-                t.tv_sec,
-                t.tv_nsec as u32,
-                self.has(bindings::ATTR_ATIME_SET),
-            )
-        })
-    }
-
-    /// The open file that the change is made through, if there is one.
-    pub(crate) fn file(&self) -> Option<&'a File<T>> {
-        // A file that is being opened has nothing of ours yet.
-        if !self.has(bindings::ATTR_FILE) || self.has(bindings::ATTR_OPEN) {
-            return None;
-        }
-        // SAFETY: With this bit the VFS names an open file, which stays so for the call.
-        let file = unsafe { File::from_raw(NonNull::new(self.attr.ia_file)?.as_ptr()) };
-        core::ptr::eq(file.inode(), self.inode).then_some(file)
-    }
-
-    /// The time of the change: seconds and nanoseconds.
-    pub(crate) fn now(&self) -> (i64, u32) {
-        let t = &self.attr.ia_ctime;
-        (t.tv_sec, t.tv_nsec as u32)
-    }
-
-    /// New modification time, as [`Self::atime`].
-    pub(crate) fn mtime(&self) -> Option<(i64, u32, bool)> {
-        let t = &self.attr.ia_mtime;
-        self.has(bindings::ATTR_MTIME).then(|| {
-            (
-                t.tv_sec,
-                t.tv_nsec as u32,
-                self.has(bindings::ATTR_MTIME_SET),
-            )
-        })
-    }
-}
 
 /// Sets of attributes, in the numbers of statx(2).
 pub(crate) mod fields {
@@ -399,107 +272,9 @@ impl<T: Operations> Wrap<T> {
     }
 }
 
-/// Operations on symbolic links.
-pub(crate) trait LinkOperations: Operations {
-    /// What the link says, without a NUL, and whether that holds for as long as the inode is in memory.
-    fn read_link(inode: &Inode<Self>) -> Result<(KVec<u8>, bool)>;
-}
-
-/// Wrappers of [`LinkOperations`].
-struct LinkWrap<T: LinkOperations>(PhantomData<T>);
-
-impl<T: LinkOperations> LinkWrap<T> {
-    const TABLE: bindings::inode_operations = bindings::inode_operations {
-        get_link: Some(Self::get_link),
-        // Links have no access control lists: nothing is checked by them.
-        get_inode_acl: None,
-        get_acl: None,
-        set_acl: None,
-        ..Wrap::<T>::TABLE
-    };
-
-    /// # Safety
-    ///
-    /// For the VFS only: the inode is a link of `T`, and `done` is used once, after the result was read.
-    unsafe extern "C" fn get_link(
-        dentry: *mut bindings::dentry,
-        inode: *mut bindings::inode,
-        done: *mut bindings::delayed_call,
-    ) -> *const c_char {
-        if dentry.is_null() {
-            return err_ptr::<c_char>(ECHILD);
-        }
-        // SAFETY: As this function requires.
-        let this = unsafe { Inode::<T>::from_raw(inode) };
-        if this.is_bad() {
-            return err_ptr::<c_char>(EIO);
-        }
-        let text = T::read_link(this).and_then(|(mut text, keep)| {
-            if text.is_empty() || text.contains(&0) {
-                return Err(EIO);
-            }
-            text.push(0, GFP_KERNEL)?;
-            Ok((text, keep))
-        });
-        match text {
-            Ok((text, keep)) => {
-                if keep {
-                    this.keep_link(&text);
-                }
-                let (p, _, _) = text.into_raw_parts();
-                // SAFETY: The memory came from kmalloc; `kfree_link` gives it back when the VFS is done with it.
-                unsafe {
-                    (*done).fn_ = Some(bindings::kfree_link);
-                    (*done).arg = p.cast();
-                }
-                p.cast_const().cast()
-            }
-            Err(e) => err_ptr::<c_char>(e),
-        }
-    }
-}
-
-impl<T: LinkOperations> New<T> {
-    /// Makes it a symbolic link.
-    pub(crate) fn set_link(&self) {
-        self.set_inode_ops(&LinkWrap::<T>::TABLE);
-    }
-}
-
 impl<T: Operations> New<T> {
     /// Gives it the operations that every inode has.
     pub(crate) fn set_plain(&self) {
         self.set_inode_ops(&Wrap::<T>::TABLE);
-    }
-}
-
-impl<T: LinkOperations> Inode<T> {
-    /// Forgets what the link says. From now on it is asked for each time.
-    pub(crate) fn forget_link(&self) {
-        if self.mode() & bindings::S_IFMT == bindings::S_IFLNK {
-            // SAFETY: The inode is a link. The text stays for those who have found it.
-            unsafe {
-                (&raw mut (*self.as_raw()).__bindgen_anon_5.i_link)
-                    .write_volatile(core::ptr::null_mut());
-            }
-        }
-    }
-
-    /// Keeps what the link says, with its NUL. From now on the VFS asks no more, also in lockless walks.
-    fn keep_link(&self, text: &[u8]) {
-        let mut kept = KVec::new();
-        // Others may have been faster, and without memory it is asked for again.
-        if kept.extend_from_slice(text, GFP_KERNEL).is_err() || !self.slot().link.populate(kept) {
-            return;
-        }
-        if let Some(kept) = self.slot().link.as_ref() {
-            kernel::sync::barrier::smp_wmb();
-            // SAFETY: The inode is a link. The text lives as long as the inode's memory, which is given back after lockless
-            // walks have ended; who sees the pointer sees the text, as its reader depends on the address.
-            unsafe {
-                (&raw mut (*self.as_raw()).__bindgen_anon_5.i_link)
-                    .write_volatile(kept.as_ptr().cast_mut().cast());
-            }
-        }
     }
 }

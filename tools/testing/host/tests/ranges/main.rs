@@ -6,16 +6,19 @@ mod clock;
 mod concurrent;
 mod histories;
 mod model;
+mod taking;
 mod transitions;
 #[path = "../common/words.rs"]
 mod words;
 
 use rust_fuse_host_tests::dax::ranges::{
     By,
+    Found,
     Mode,
     Owner,
     RangeId,
-    Take, //
+    Take,
+    Unmapping, //
 };
 use words::Table;
 
@@ -41,4 +44,18 @@ fn owner(number: u64) -> Owner {
 fn map(ranges: &mut Table, owner: Owner, mode: Mode) -> RangeId {
     let mapping = ranges.reserve(owner).expect("a free slot");
     ranges.mapped(mapping, mode, By::Access).unwrap()
+}
+
+fn park(ranges: &mut Table, id: RangeId) {
+    let unmapping = ranges.begin_unmap(id).unwrap();
+    assert_eq!(ranges.park(unmapping), Ok(id));
+    assert!(ranges.pick_victim().is_none_or(|(victim, _)| victim != id));
+}
+
+/// The token of what is closed now, and whose it was.
+fn closed(found: Option<Found>) -> (Unmapping, Owner) {
+    match found {
+        Some(Found::Closed(token, owner)) => (token, owner),
+        other => panic!("{other:?}"),
+    }
 }
