@@ -211,7 +211,8 @@ impl LockOperations for Fuse {
             mode,
             start: lk.start,
             end: lk.end,
-            pid: lk.pid,
+            // The process of another machine may have a number that nobody has here.
+            pid: inode.sb().data().pids().initial(lk.pid),
         }))
     }
 
@@ -219,7 +220,7 @@ impl LockOperations for Fuse {
         let inode = file.inode();
         let (conn, data) = (inode.sb().data(), file.data());
         let unlock = lock.mode() == Mode::Unlock;
-        let pid = if unlock { 0 } else { lock.pid() };
+        let pid = if unlock { 0 } else { conn.pids().process() };
         let flags = if flock {
             LkFlags::FLOCK
         } else {

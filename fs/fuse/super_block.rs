@@ -24,6 +24,7 @@ use crate::{
         cred::Caller,
         dentry::{Cached, Confirm},
         file::Positions,
+        pids::Pids,
         super_block::{OptionWriter, StatFs, XattrHandlers},
         FileSystem, Mounted, SuperBlock,
     },
@@ -203,6 +204,10 @@ impl FileSystem for Fuse {
     type Super = Mount;
     type Inode = InodeData;
     type File = FileData;
+
+    fn pids(data: &Mount) -> Option<&Pids> {
+        Some(data.session.conn.pids())
+    }
 
     fn mounted(data: &Mount) -> Option<&Mounted<Self>> {
         Some(&data.mounted)

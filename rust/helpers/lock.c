@@ -16,15 +16,22 @@ RUST_FUSE_HELPER(int, locks_lock_file_wait, struct file *file, struct file_lock 
 	return locks_lock_file_wait(file, fl);
 }
 
-RUST_FUSE_HELPER(pid_t, current_tgid, void)
+/* The current thread and process as @ns knows them, 0 when it does not. */
+RUST_FUSE_HELPER(pid_t, current_pid, struct pid_namespace *ns)
 {
-	return task_tgid_nr(current);
+	return pid_nr_ns(task_pid(current), ns);
 }
 
-RUST_FUSE_HELPER(bool, pid_is_known, pid_t pid)
+RUST_FUSE_HELPER(pid_t, current_tgid, struct pid_namespace *ns)
+{
+	return pid_nr_ns(task_tgid(current), ns);
+}
+
+/* What process @pid of @ns is in the initial namespace, 0 when there is none. */
+RUST_FUSE_HELPER(pid_t, initial_pid, pid_t pid, struct pid_namespace *ns)
 {
 	guard(rcu)();
-	return find_pid_ns(pid, &init_pid_ns);
+	return pid_nr_ns(find_pid_ns(pid, ns), &init_pid_ns);
 }
 
 RUST_FUSE_HELPER(const void *, current_files, void)

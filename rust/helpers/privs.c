@@ -110,11 +110,6 @@ RUST_FUSE_HELPER(gid_t, current_fsgid_munged, struct user_namespace *ns)
 	return from_kgid_munged(ns, current_fsgid());
 }
 
-RUST_FUSE_HELPER(pid_t, current_pid, void)
-{
-	return task_pid_nr(current);
-}
-
 RUST_FUSE_HELPER(umode_t, current_umask, void)
 {
 	return current_umask();

@@ -7,7 +7,7 @@
 //!
 //! C header: [`include/linux/mnt_idmapping.h`](srctree/include/linux/mnt_idmapping.h)
 
-use super::{FileSystem, SuperBlock};
+use super::{pids::Pids, FileSystem, SuperBlock};
 use crate::bindings;
 use kernel::types::Opaque;
 
@@ -36,16 +36,15 @@ pub(crate) struct Caller {
     pub(crate) uid: u32,
     /// File system group id; `u32::MAX` when it has no mapping.
     pub(crate) gid: u32,
-    /// Process id in the initial namespace.
+    /// The thread, in the pid namespace of who mounted; 0 when that does not have it.
     pub(crate) pid: u32,
 }
 
 impl Caller {
     /// The current task. Where mounts may show other owners than there are it has no ids.
     pub(crate) fn current<T: FileSystem>(sb: &SuperBlock<T>) -> Self {
+        let pid = T::pids(sb.data()).map_or(0, Pids::thread);
         if sb.allows_idmap() {
-            // SAFETY: Reads the current task.
-            let pid = unsafe { bindings::rust_fuse_current_pid() as u32 };
             return Self {
                 uid: u32::MAX,
                 gid: u32::MAX,
@@ -58,7 +57,7 @@ impl Caller {
             Self {
                 uid: bindings::rust_fuse_current_fsuid(ns),
                 gid: bindings::rust_fuse_current_fsgid(ns),
-                pid: bindings::rust_fuse_current_pid() as u32,
+                pid,
             }
         }
     }
@@ -88,7 +87,7 @@ impl Caller {
             Self {
                 uid: bindings::rust_fuse_mapped_fsuid(idmap.as_raw(), ns),
                 gid: bindings::rust_fuse_mapped_fsgid(idmap.as_raw(), ns),
-                pid: bindings::rust_fuse_current_pid() as u32,
+                pid: T::pids(sb.data()).map_or(0, Pids::thread),
             }
         }
     }

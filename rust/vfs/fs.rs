@@ -10,7 +10,9 @@ use super::{
     context::{self, Call, Param, Parsed},
     dentry::{Cached, Confirm},
     file::Positions,
-    inode, super_block, Inode, Mounted, SuperBlock,
+    inode,
+    pids::Pids,
+    super_block, Inode, Mounted, SuperBlock,
 };
 use crate::{bindings, sync::OwnedQueue};
 use core::{
@@ -44,6 +46,11 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     type Inode: Send + Sync + 'static;
     /// What an open file holds.
     type File: Send + Sync + 'static;
+
+    /// The namespace in which the server knows processes, where there is a server.
+    fn pids(_data: &Self::Super) -> Option<&Pids> {
+        None
+    }
 
     /// What lends the super block to background work, where there is any.
     fn mounted(_data: &Self::Super) -> Option<&Mounted<Self>> {

@@ -43,6 +43,7 @@ pub(crate) mod mounted;
 pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod pagecache;
+pub(crate) mod pids;
 mod submount;
 pub(crate) mod super_block;
 pub(crate) mod time;

@@ -3,8 +3,10 @@
 //! What a mount is: its transport, what INIT agreed on, and what was learnt of the server since.
 
 pub(crate) mod init;
+mod missing;
 pub(crate) mod options;
 
+pub(crate) use missing::{Flag, Missing};
 pub(crate) use options::{DaxMode, LockMode};
 
 use crate::{
@@ -20,12 +22,12 @@ use crate::{
     },
     sync::Ticker,
     turns::Turns,
-    vfs::{cred::Caller, FileSystem, SuperBlock},
+    vfs::{cred::Caller, pids::Pids, FileSystem, SuperBlock},
 };
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Atomic, AtomicFlag, Full, Relaxed},
+        atomic::{Atomic, Full, Relaxed},
         Arc, SetOnce,
     },
 };
@@ -40,76 +42,6 @@ pub(crate) struct Negotiated {
     pub(crate) max_read: usize,
     /// Most bytes of a name.
     pub(crate) name_max: usize,
-}
-
-/// Operations that the server said it does not have.
-#[derive(Default)]
-pub(crate) struct Missing {
-    /// ACCESS: everything is allowed.
-    pub(crate) access: Flag,
-    /// CREATE: MKNOD and OPEN do it.
-    pub(crate) create: Flag,
-    /// GETXATTR.
-    pub(crate) getxattr: Flag,
-    /// SETXATTR.
-    pub(crate) setxattr: Flag,
-    /// LISTXATTR.
-    pub(crate) listxattr: Flag,
-    /// REMOVEXATTR.
-    pub(crate) removexattr: Flag,
-    /// FALLOCATE.
-    pub(crate) fallocate: Flag,
-    /// LSEEK.
-    pub(crate) lseek: Flag,
-    /// COPY_FILE_RANGE_64.
-    pub(crate) copy_file_range_64: Flag,
-    /// COPY_FILE_RANGE.
-    pub(crate) copy_file_range: Flag,
-    /// LINK.
-    pub(crate) link: Flag,
-    /// OPEN: files need none.
-    pub(crate) open: Flag,
-    /// OPENDIR: directories need none.
-    pub(crate) opendir: Flag,
-    /// TMPFILE.
-    pub(crate) tmpfile: Flag,
-    /// READDIRPLUS.
-    pub(crate) readdirplus: Flag,
-    /// FLUSH.
-    pub(crate) flush: Flag,
-    /// FSYNC.
-    pub(crate) fsync: Flag,
-    /// FSYNCDIR.
-    pub(crate) fsyncdir: Flag,
-    /// SYNCFS.
-    pub(crate) syncfs: Flag,
-    /// STATX: there are no times of birth.
-    pub(crate) statx: Flag,
-    /// BMAP.
-    pub(crate) bmap: Flag,
-    /// POLL: files are always ready.
-    pub(crate) poll: Flag,
-}
-
-/// A fact that may become true, once.
-pub(crate) struct Flag(AtomicFlag);
-
-impl Default for Flag {
-    fn default() -> Self {
-        Self(AtomicFlag::new(false))
-    }
-}
-
-impl Flag {
-    /// Whether it is true.
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-
-    /// Makes it true.
-    pub(crate) fn set(&self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 /// The state of a connection when something was asked for: an answer says nothing of what happened since.
@@ -127,6 +59,8 @@ pub(crate) struct Conn {
     /// The mode that the mount asked for.
     dax_mode: DaxMode,
     lock_mode: LockMode,
+    /// Where who mounted is, and so the server knows processes by their numbers.
+    pids: Pids,
     pub(crate) scramble: Scramble,
     dax: SetOnce<Arc<Dax>>,
     /// Files that the server may name to be used in place of its own, where it is a process.
@@ -161,7 +95,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `ESRCH` for a task that ends.
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
         dax_mode: DaxMode,
@@ -171,6 +105,7 @@ impl Conn {
             transport,
             dax_mode,
             lock_mode,
+            pids: Pids::current()?,
             scramble: Scramble::new(),
             dax: SetOnce::new(),
             backings: SetOnce::new(),
@@ -188,6 +123,11 @@ impl Conn {
             turns: Turns::new()?,
             watcher: SetOnce::new(),
         })
+    }
+
+    /// Processes as the server knows them.
+    pub(crate) fn pids(&self) -> &Pids {
+        &self.pids
     }
 
     /// Has the mount ask for no more than so many bytes at once. Before INIT.

@@ -98,12 +98,6 @@ impl Lock<'_> {
         unsafe { Owner::from_raw((*self.0).c.flc_owner) }
     }
 
-    /// The process that asks, in the initial namespace.
-    pub(crate) fn pid(&self) -> u32 {
-        // SAFETY: Reads the current task.
-        unsafe { bindings::rust_fuse_current_tgid() as u32 }
-    }
-
     fn has(&self, flag: u32) -> bool {
         // SAFETY: By the type invariant.
         unsafe { (*self.0).c.flc_flags & flag != 0 }
@@ -121,7 +115,7 @@ impl Lock<'_> {
 
     /// Reports what is in the way.
     fn report(&mut self, held: Option<Held>) {
-        // SAFETY: By the type invariant; the other call reads the list of processes.
+        // SAFETY: By the type invariant.
         unsafe {
             let Some(held) = held else {
                 (*self.0).c.flc_type = bindings::F_UNLCK as u8;
@@ -134,10 +128,7 @@ impl Lock<'_> {
             } as u8;
             (*self.0).fl_start = held.start.min(i64::MAX as u64) as i64;
             (*self.0).fl_end = held.end.min(i64::MAX as u64) as i64;
-            let pid = i32::try_from(held.pid).unwrap_or(0);
-            // The process of another machine may have a number that nobody has here.
-            let known = pid > 0 && bindings::rust_fuse_pid_is_known(pid);
-            (*self.0).c.flc_pid = if known { pid } else { 0 };
+            (*self.0).c.flc_pid = i32::try_from(held.pid).unwrap_or(0);
         }
     }
 }

@@ -110,6 +110,10 @@ static void note(struct shared *s, uint32_t opcode, const void *arg)
 	case FUSE_FSYNC:
 		s->last_fsync = *(const struct fuse_fsync_in *)arg;
 		break;
+	case FUSE_SETLK:
+	case FUSE_GETLK:
+		s->last_lk = *(const struct fuse_lk_in *)arg;
+		break;
 	case FUSE_RENAME:
 		arg += sizeof(struct fuse_rename_in);
 		s->renamed[0] = strlen(arg);
@@ -153,6 +157,7 @@ static void serve(int fd, struct shared *s)
 			struct fuse_statfs_out statfs;
 			struct fuse_poll_out poll;
 			struct fuse_bmap_out bmap;
+			struct fuse_lk_out lk;
 		} o;
 
 		if (n < 0 && errno == EINTR)
@@ -162,8 +167,10 @@ static void serve(int fd, struct shared *s)
 		memset(&o, 0, sizeof(o));
 		note(s, h->opcode, arg);
 		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
-		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN || h->opcode == FUSE_FLUSH)
+		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN || h->opcode == FUSE_FLUSH) {
 			s->last_uid = h->uid;
+			s->last_pid = h->pid;
+		}
 		if (h->opcode == FUSE_FORGET) {
 			forgot(s, h->nodeid, ((struct fuse_forget_in *)arg)->nlookup);
 			continue;
@@ -352,6 +359,11 @@ static void serve(int fd, struct shared *s)
 			len = sizeof(o.poll);
 			if (!s->polls)
 				error = -ENOSYS;
+			break;
+		case FUSE_GETLK:
+			o.lk.lk = s->last_lk.lk;
+			o.lk.lk.pid = s->lock_pid;
+			len = sizeof(o.lk);
 			break;
 		case FUSE_BMAP:
 			o.bmap.block = ((struct fuse_bmap_in *)arg)->block + 1000;

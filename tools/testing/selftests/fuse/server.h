@@ -61,6 +61,7 @@ struct shared {
 	volatile bool polls;		/* POLL is there */
 	volatile uint32_t revents;	/* what it answers */
 	char link[16];			/* what links say */
+	volatile uint32_t lock_pid;	/* who has all locks that GETLK asks for */
 	volatile uint32_t max_write;
 	volatile uint16_t max_pages;
 	/* What the server says. */
@@ -70,6 +71,7 @@ struct shared {
 	volatile int watched_forgotten;
 	volatile int bent_errno;	/* what write(2) said to a bent answer */
 	volatile uint32_t last_uid;	/* of a LOOKUP, OPEN or FLUSH */
+	volatile uint32_t last_pid;	/* of the same */
 	/* The arguments that came last. */
 	struct fuse_open_in last_open;
 	struct fuse_read_in last_read;
@@ -78,6 +80,7 @@ struct shared {
 	struct fuse_flush_in last_flush;
 	struct fuse_fsync_in last_fsync;
 	struct fuse_release_in last_release;
+	struct fuse_lk_in last_lk;
 	volatile uint32_t largest_read, largest_write;
 	volatile int renamed[2];	/* lengths of the names of the last RENAME */
 	volatile uint64_t hung;		/* the last request that was not answered */
