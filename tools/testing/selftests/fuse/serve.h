@@ -110,6 +110,9 @@ static void note(struct shared *s, uint32_t opcode, const void *arg)
 	case FUSE_FSYNC:
 		s->last_fsync = *(const struct fuse_fsync_in *)arg;
 		break;
+	case FUSE_IOCTL:
+		s->last_ioctl = *(const struct fuse_ioctl_in *)arg;
+		break;
 	case FUSE_SETLK:
 	case FUSE_GETLK:
 		s->last_lk = *(const struct fuse_lk_in *)arg;
@@ -360,6 +363,27 @@ static void serve(int fd, struct shared *s)
 			if (!s->polls)
 				error = -ENOSYS;
 			break;
+		case FUSE_IOCTL: {
+			struct fuse_ioctl_in *i = (void *)arg;
+			struct fuse_ioctl_out *out = (void *)data;
+			uint32_t flags = s->file_flags;
+
+			/* Flags of files; anything else comes back inverted. */
+			memset(data, 0, sizeof(*out) + i->out_size);
+			if (i->cmd == _IOR('f', 1, long)) {
+				memcpy(out + 1, &flags, sizeof(flags));
+			} else if (i->cmd == _IOW('f', 2, long)) {
+				memcpy(&flags, i + 1, sizeof(flags));
+				s->file_flags = flags;
+			} else {
+				out->result = i->in_size;
+				for (uint32_t n = 0; n < i->in_size && n < i->out_size; n++)
+					((char *)(out + 1))[n] = ~((char *)(i + 1))[n];
+			}
+			body = data;
+			len = sizeof(*out) + i->out_size;
+			break;
+		}
 		case FUSE_GETLK:
 			o.lk.lk = s->last_lk.lk;
 			o.lk.lk.pid = s->lock_pid;

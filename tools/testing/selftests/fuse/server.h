@@ -81,6 +81,8 @@ struct shared {
 	struct fuse_fsync_in last_fsync;
 	struct fuse_release_in last_release;
 	struct fuse_lk_in last_lk;
+	struct fuse_ioctl_in last_ioctl;
+	volatile uint32_t file_flags;	/* of all files */
 	volatile uint32_t largest_read, largest_write;
 	volatile int renamed[2];	/* lengths of the names of the last RENAME */
 	volatile uint64_t hung;		/* the last request that was not answered */
