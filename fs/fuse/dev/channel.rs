@@ -9,8 +9,8 @@
 //! Locks: the queue's spinlock, inside it a waiter's. Neither is held during a copy.
 
 use super::{
-    busy::Spare,
-    queue::{Entry, Queue},
+    entry::{Entry, Supply},
+    queue::Queue,
 };
 use crate::{
     backing::Backings,
@@ -179,7 +179,11 @@ impl Channel {
             match entry.request.take() {
                 Some(request) => Self::finish(this, request, Err(errno::econnaborted())),
                 // Whoever copies it finds that the entry is gone.
-                None => entry.waiter.fail(errno::econnaborted()),
+                None => {
+                    if let Some(waiter) = &entry.waiter {
+                        waiter.fail(errno::econnaborted());
+                    }
+                }
             }
         }
     }
@@ -201,9 +205,9 @@ impl Channel {
         let mut queue = self.queue.lock();
         while queue.connected && queue.is_short() {
             drop(queue);
-            let spare = Spare::new()?;
+            let supply = Supply::new()?;
             queue = self.queue.lock();
-            queue.supply(spare);
+            queue.supply(supply);
         }
         if queue.connected {
             Ok(queue)
@@ -231,32 +235,26 @@ impl Channel {
 
 impl Transport for Channel {
     fn submit(&self, request: KBox<Request>) {
-        let refused = match Entry::new(request) {
-            Ok(mut entry) => {
-                let refused = match self.queue_for_request() {
-                    Ok(mut queue) => {
-                        queue.push(entry);
-                        drop(queue);
-                        self.tell_readers();
-                        return;
-                    }
-                    Err(e) => e,
-                };
-                entry.request.take().map(|r| (r, refused))
-            }
-            Err(request) => Some((request, ENOMEM)),
+        let (request, e) = match self.queue_for_request() {
+            Ok(mut queue) => match queue.push(request) {
+                Ok(()) => {
+                    drop(queue);
+                    self.tell_readers();
+                    return;
+                }
+                Err(request) => (request, ENOMEM),
+            },
+            Err(e) => (request, e),
         };
-        if let Some((request, e)) = refused {
-            if let Some(orphan) = Request::complete(request, Err(e)) {
-                self.pool.give(orphan);
-            }
+        if let Some(orphan) = Request::complete(request, Err(e)) {
+            self.pool.give(orphan);
         }
     }
 
     fn cancel(&self, unique: Unique) -> Option<KBox<Request>> {
-        let entry = self.queue.lock().cancel(unique);
+        let request = self.queue.lock().cancel(unique);
         self.wake_next();
-        entry.and_then(|mut entry| entry.request.take())
+        request
     }
 
     fn is_process(&self) -> bool {

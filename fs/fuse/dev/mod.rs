@@ -3,7 +3,7 @@
 //! `/dev/fuse`: servers that are processes.
 //!
 //! - [`device`]: open files of the device;
-//! - [`queue`]: what a server has to do; [`busy`]: what FORGETs wait for;
+//! - [`queue`]: what a server has to do, an [`entry`] for each request; [`busy`]: what FORGETs wait for;
 //! - [`channel`]: requests to the server;
 //! - [`serve`]: what it reads and writes;
 //! - [`mount`]: the file system types `fuse` and `fuseblk`.
@@ -11,6 +11,7 @@
 mod busy;
 pub(crate) mod channel;
 pub(crate) mod device;
+mod entry;
 pub(crate) mod mount;
 mod queue;
 mod serve;

@@ -6,102 +6,23 @@
 //! request but while it is copied to or from the server, when the copying task owns it: a server whose memory does not come
 //! may take for ever, and nobody waits for it. Plain data, used under the channel's lock.
 
-use super::busy::{Busy, Spare};
-use crate::{
-    chan::{any, find, forget::ForgetList, hang, Fifo, ForgetNode, Linked, Request, Waiter},
-    proto::{
-        ids::{NodeId, Unique},
-        opcode::Opcode,
-    },
-    vfs::time::Moment,
+use super::{
+    busy::Busy,
+    entry::{Entry, Supply},
 };
-use kernel::{prelude::*, sync::Arc};
+use crate::{
+    chan::{any, find, forget::ForgetList, hang, Fifo, ForgetNode, Request},
+    proto::ids::Unique,
+};
+use kernel::prelude::*;
 
 /// Lists that requests which were read are found by.
 const BUCKETS: usize = 256;
 /// FORGETs that go out in a row while requests wait, and requests that go out before the next ones.
 const FORGET_RUN: i32 = 16;
 const REQUEST_RUN: i32 = 8;
-
-/// A request on its way.
-pub(super) struct Entry {
-    next: Option<KBox<Entry>>,
-    /// The id as its sender knows it.
-    pub(super) unique: Unique,
-    /// `None` while it is copied.
-    pub(super) request: Option<KBox<Request>>,
-    pub(super) waiter: Arc<Waiter>,
-    /// The open file that it was read through.
-    pub(super) device: u32,
-    /// The inodes that it names. Their FORGETs wait for its end.
-    nodes: [Option<NodeId>; 2],
-    /// When it was sent.
-    born: Moment,
-    /// It was sent again, under an id that says so.
-    resent: bool,
-    /// Its sender has got a signal.
-    signalled: bool,
-    /// The server is to be told of the signal: it is counted in `Queue::interrupts`.
-    to_tell: bool,
-}
-
-impl Entry {
-    pub(super) fn new(request: KBox<Request>) -> Result<KBox<Self>, KBox<Request>> {
-        // What is not answered has an id of the server's choice, which says nothing here.
-        let unique = if request.is_one_way() {
-            Unique::NOTIFICATION
-        } else {
-            request.unique()
-        };
-        let entry = Self {
-            next: None,
-            unique,
-            request: None,
-            waiter: request.waiter(),
-            device: 0,
-            nodes: [Some(request.nodeid()), request.second()],
-            // Who waits for a lock waits for other users, however long.
-            born: if request.opcode() == Opcode::SETLKW {
-                Moment::NEVER
-            } else {
-                Moment::now()
-            },
-            resent: false,
-            signalled: false,
-            to_tell: false,
-        };
-        match KBox::new(entry, GFP_KERNEL) {
-            Ok(mut entry) => {
-                entry.request = Some(request);
-                Ok(entry)
-            }
-            Err(_) => Err(request),
-        }
-    }
-
-    /// The id as the server knows it.
-    fn wire(&self) -> Unique {
-        if self.resent {
-            Unique::new(self.unique.get() | Unique::RESEND)
-        } else {
-            self.unique
-        }
-    }
-}
-
-impl Linked for Entry {
-    fn next(&mut self) -> &mut Option<KBox<Self>> {
-        &mut self.next
-    }
-
-    fn peek(&self) -> Option<&Self> {
-        self.next.as_deref()
-    }
-
-    fn unique(&self) -> Unique {
-        self.unique
-    }
-}
+/// Entries that are kept for the next requests.
+const STOCK: usize = 64;
 
 /// What the server is to read next.
 pub(super) enum Next {
@@ -123,6 +44,9 @@ pub(super) struct Queue {
     pending: Fifo<Entry>,
     read: KVec<Option<KBox<Entry>>>,
     pub(super) forgets: ForgetList,
+    /// Entries for the next requests.
+    stock: Option<KBox<Entry>>,
+    in_stock: usize,
     /// The inodes of requests that are not answered, and FORGETs that wait for their end.
     busy: Busy,
     forget_run: i32,
@@ -144,6 +68,8 @@ impl Queue {
             pending: Fifo::default(),
             read,
             forgets: ForgetList::default(),
+            stock: None,
+            in_stock: 0,
             busy: Busy::new()?,
             forget_run: FORGET_RUN,
             interrupts: 0,
@@ -157,29 +83,49 @@ impl Queue {
     }
 
     /// Takes out an entry that was not read yet.
-    pub(super) fn cancel(&mut self, unique: Unique) -> Option<KBox<Entry>> {
-        let entry = self.pending.remove(unique)?;
+    pub(super) fn cancel(&mut self, unique: Unique) -> Option<KBox<Request>> {
+        let mut entry = self.pending.remove(unique)?;
+        let request = entry.request.take();
         self.ended(&entry);
-        Some(entry)
+        self.keep(entry);
+        request
     }
 
     /// Whether [`Self::supply`] has to be called before another request.
     pub(super) fn is_short(&self) -> bool {
-        self.busy.is_short()
+        self.stock.is_none() || self.busy.is_short()
     }
 
     /// Brings memory for a request.
-    pub(super) fn supply(&mut self, spare: Spare) {
-        self.busy.add(spare);
+    pub(super) fn supply(&mut self, supply: Supply) {
+        self.busy.add(supply.record);
+        self.keep(supply.entry);
     }
 
-    /// Adds a request, for which there is memory.
-    pub(super) fn push(&mut self, entry: KBox<Entry>) {
+    /// Keeps an entry that holds no request for the next one.
+    fn keep(&mut self, mut entry: KBox<Entry>) {
+        entry.waiter = None;
+        if self.in_stock < STOCK && entry.request.is_none() {
+            hang(&mut entry.next, self.stock.take());
+            hang(&mut self.stock, Some(entry));
+            self.in_stock += 1;
+        }
+    }
+
+    /// Adds a request, for which there is memory; else it comes back.
+    pub(super) fn push(&mut self, request: KBox<Request>) -> Result<(), KBox<Request>> {
+        let Some(mut entry) = self.stock.take() else {
+            return Err(request);
+        };
+        hang(&mut self.stock, entry.next.take());
+        self.in_stock -= 1;
+        entry.fill(request);
         self.waiting += 1;
         for nodeid in entry.nodes.into_iter().flatten() {
             self.busy.begin(nodeid);
         }
         self.pending.push_back(entry);
+        Ok(())
     }
 
     /// A request ended. Its waiters are the caller's business; whoever reads may find FORGETs now.
@@ -233,6 +179,7 @@ impl Queue {
         let request = entry.request.take()?;
         if request.is_one_way() {
             self.ended(&entry);
+            self.keep(entry);
         } else {
             self.put(entry);
         }
@@ -341,13 +288,18 @@ impl Queue {
         find(self.bucket(unique)?, unique).as_deref_mut()
     }
 
-    /// Takes out the entry of a request that was read.
-    pub(super) fn remove(&mut self, unique: Unique) -> Option<KBox<Entry>> {
-        let at = find(self.bucket(unique)?, unique);
-        let mut entry = at.take()?;
+    /// Takes out the entry of a request that was read and that the caller has. False when it was taken out already.
+    pub(super) fn remove(&mut self, unique: Unique) -> bool {
+        let Some(at) = self.bucket(unique).map(|list| find(list, unique)) else {
+            return false;
+        };
+        let Some(mut entry) = at.take() else {
+            return false;
+        };
         hang(at, entry.next.take());
         self.ended(&entry);
-        Some(entry)
+        self.keep(entry);
+        true
     }
 
     /// Takes out all entries of requests that were read, through `device` if one is given.
@@ -382,5 +334,14 @@ impl Queue {
             gone.push_back(entry);
         }
         gone
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // One by one: a long list must not be dropped by recursion.
+        while let Some(mut entry) = self.stock.take() {
+            self.stock = entry.next.take();
+        }
     }
 }

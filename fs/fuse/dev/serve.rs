@@ -49,8 +49,13 @@ impl Channel {
             return Err(EINVAL);
         }
         loop {
-            let next = || this.queue.lock().next(device);
-            let next = if nonblock {
+            // Also whether there is more for others.
+            let next = || {
+                let mut queue = this.queue.lock();
+                let next = queue.next(device)?;
+                Some((next, queue.is_readable()))
+            };
+            let (next, more) = if nonblock {
                 next().ok_or(EAGAIN)?
             } else {
                 this.readers.wait_one(next)?
@@ -58,7 +63,7 @@ impl Channel {
             match next {
                 Next::Over => return Err(this.over()),
                 Next::Interrupt(unique) => {
-                    this.wake_next();
+                    this.wake_if(more);
                     return Self::read_interrupt(unique, to);
                 }
                 Next::Forgets => {
@@ -69,7 +74,7 @@ impl Channel {
                     }
                 }
                 Next::Request(request) => {
-                    this.wake_next();
+                    this.wake_if(more);
                     if let Some(n) = Self::read_request(this, request, to)? {
                         return Ok(n);
                     }
@@ -81,6 +86,10 @@ impl Channel {
     /// Has another server look, if there is more to read.
     pub(super) fn wake_next(&self) {
         let more = self.queue.lock().is_readable();
+        self.wake_if(more);
+    }
+
+    fn wake_if(&self, more: bool) {
         if more {
             self.readers.wake_one();
         }
@@ -239,7 +248,7 @@ impl Channel {
         let (ended, forgets) = {
             let mut queue = this.queue.lock();
             let none = queue.forgets.is_empty();
-            let ended = queue.remove(unique).is_none();
+            let ended = !queue.remove(unique);
             (ended, none && !queue.forgets.is_empty())
         };
         if forgets {
