@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes: how long they are believed, and how a size changes.
+//! Attributes: how long they are believed, and how a size changes. What users change is in [`setattr`].
 //!
 //! A DAX mapping beyond the end of the file would have the host touch what is not there. So a file's end moves down here
 //! first, with faults kept out and the layout behind it broken, and at the server after that; and what the server says of
@@ -13,21 +13,17 @@ use crate::{
     access,
     conn::Conn,
     inode::{wants_dax, Inode},
-    local,
-    ops::attr::Setattr,
-    passthrough,
+    local, passthrough,
     proto::{
-        attr::{Attr, AttrOut, SetattrIn},
-        flags::{AttrFlags, InitFlags, SetattrValid},
-        ids::NodeId,
+        attr::Attr,
+        flags::{AttrFlags, InitFlags},
     },
-    stat,
+    setattr, stat,
     vfs::{
-        file::File,
-        inode::{fields, Attributes, Change, Kill, Mask, Operations as _, Verdict},
+        inode::{fields, Attributes, Change, Mask, Verdict},
         time::Moment,
     },
-    writeback, Fuse,
+    Fuse,
 };
 use kernel::{page::PAGE_SIZE, prelude::*};
 
@@ -263,145 +259,6 @@ pub(crate) fn extend(inode: &Inode, end: u64) {
     }
 }
 
-/// The arguments of SETATTR for a change.
-fn setattr_in(change: &Change<'_, Fuse>) -> SetattrIn {
-    let mut arg = SetattrIn::default();
-    let mut valid = SetattrValid::empty();
-    if let Some(mode) = change.mode() {
-        valid |= SetattrValid::MODE;
-        arg.mode = mode;
-    }
-    if let Some(uid) = change.uid() {
-        valid |= SetattrValid::UID;
-        arg.uid = uid;
-    }
-    if let Some(gid) = change.gid() {
-        valid |= SetattrValid::GID;
-        arg.gid = gid;
-    }
-    if let Some((sec, nsec, given)) = change.atime() {
-        valid |= SetattrValid::ATIME;
-        (arg.atime, arg.atimensec) = (sec as u64, nsec);
-        if !given {
-            valid |= SetattrValid::ATIME_NOW;
-        }
-    }
-    if let Some((sec, nsec, given)) = change.mtime() {
-        valid |= SetattrValid::MTIME;
-        (arg.mtime, arg.mtimensec) = (sec as u64, nsec);
-        if !given {
-            valid |= SetattrValid::MTIME_NOW;
-        }
-    }
-    if let Some(size) = change.size() {
-        valid |= SetattrValid::SIZE;
-        arg.size = size;
-    }
-    if let Some(fh) = change.file().and_then(|file| file.data().fh()) {
-        if !valid.is_empty() {
-            valid |= SetattrValid::FH;
-            arg.fh = fh;
-        }
-    }
-    arg.valid = valid;
-    arg
-}
-
-/// Adds the mode without the bits that go, where it has them.
-fn set_mode(arg: &mut SetattrIn, inode: &Inode, kill: Kill) {
-    let mode = kill.apply(inode.mode());
-    if mode != inode.mode() {
-        arg.valid |= SetattrValid::MODE;
-        arg.mode = mode;
-    }
-}
-
-/// Clears set-user-id and set-group-id bits because of a change of the data that is no WRITE, where the server has promised to
-/// do so with a WRITE only. The inode lock is held.
-pub(crate) fn drop_privs(file: &File<Fuse>) -> Result {
-    let inode = file.inode();
-    let conn: &Conn = inode.sb().data();
-    if !conn.kills_privs() {
-        return Ok(());
-    }
-    let Some(kill) = file.kills() else {
-        return Ok(());
-    };
-    Fuse::refresh(inode, fields::ACCESS, true, true)?;
-    let mut arg = SetattrIn::default();
-    set_mode(&mut arg, inode, kill);
-    if arg.valid.is_empty() {
-        return Ok(());
-    }
-    let nodeid = NodeId::new(inode.key());
-    let version = conn.attr_version();
-    let out = conn.call(inode.sb(), &Setattr { nodeid, arg })?;
-    take_setattr(inode, &out, version)
-}
-
-/// Takes over the answer to a SETATTR that was sent at `version`.
-fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
-    if !is_sane(&out.attr) || !is_of_type(inode, out.attr.mode) {
-        inode.make_bad();
-        return Err(EIO);
-    }
-    let attr = passthrough::corrected(inode, &out.attr);
-    let mut state = inode.data().state.lock();
-    if state.attr_version.max(state.changed) <= version {
-        state.believe(out.attr_valid, out.attr_valid_nsec);
-    } else {
-        state.valid_until = Moment::PAST;
-    }
-    state.attr_version = inode.sb().data().next_attr_version();
-    inode.set_attributes(&Attributes {
-        keeps_times: state.local.is_ours(),
-        ..to_vfs(&attr)
-    });
-    if inode.sb().data().has(InitFlags::POSIX_ACL) {
-        // A change of the mode changes them.
-        inode.forget_acls();
-    }
-    Ok(())
-}
-
-/// Changes the size, and with it what else `arg` says. The inode lock is held for writing.
-fn resize(inode: &Inode, arg: SetattrIn) -> Result {
-    let old = inode.size();
-    let moved = inode.is_dax() && arg.size < old;
-    // A WRITE that is still on its way must not make the file longer again.
-    let closed = inode.data().writeback.close()?;
-    if moved {
-        set_end(inode, arg.size, true)?;
-    }
-    let op = Setattr {
-        nodeid: NodeId::new(inode.key()),
-        arg,
-    };
-    let conn: &Conn = inode.sb().data();
-    let version = conn.attr_version();
-    match conn.try_call(inode.sb(), &op) {
-        Ok(out) => {
-            take_setattr(inode, &out, version)?;
-            set_end(inode, out.attr.size, true)?;
-            drop(closed);
-            if !inode.is_dax() && !inode.has_dirty_pages() {
-                inode.invalidate_all_pages();
-            }
-            Ok(())
-        }
-        Err(failed) => {
-            // Where nobody knows what the server did, the lower end is the safe one until it is asked again.
-            if moved && failed.known {
-                inode.set_size(old);
-            }
-            expire(inode);
-            // Answers that are under way may be from before or after.
-            inode.data().state.lock().sized = conn.next_attr_version();
-            Err(failed.error)
-        }
-    }
-}
-
 impl crate::vfs::inode::Operations for Fuse {
     fn refresh(inode: &Inode, wanted: u32, force: bool, may_block: bool) -> Result<bool> {
         stat::refresh(inode, None, wanted, force, may_block)
@@ -419,44 +276,7 @@ impl crate::vfs::inode::Operations for Fuse {
     }
 
     fn setattr(inode: &Inode, change: &Change<'_, Self>) -> Result {
-        let mut arg = setattr_in(change);
-        let conn: &Conn = inode.sb().data();
-        if change.of_open() && conn.has(InitFlags::ATOMIC_O_TRUNC) {
-            // OPEN has done it. What is left are bits that the server does not clear itself.
-            arg.valid = SetattrValid::empty();
-        }
-        if let Some(kill) = change.kills() {
-            arg.valid.remove(SetattrValid::MODE);
-            if !conn.kills_privs() {
-                Self::refresh(inode, fields::ACCESS, true, true)?;
-                set_mode(&mut arg, inode, kill);
-            }
-        }
-        let owner = change.uid().is_some() || change.gid().is_some();
-        if owner && inode.mode() & S_IFMT != S_IFDIR && conn.has(InitFlags::HANDLE_KILLPRIV_V2)
-            || arg.valid.contains(SetattrValid::SIZE) && conn.tells_to_kill()
-        {
-            arg.valid |= SetattrValid::KILL_SUIDGID;
-        }
-        if arg.valid.difference(SetattrValid::FH).is_empty() {
-            return Ok(());
-        }
-        if !arg.valid.contains(SetattrValid::SIZE) && local::is_ours(inode) {
-            // Written back later it would set times, or clear bits, after this.
-            writeback::sync(inode, 0, u64::MAX)?;
-        }
-        let told = local::add_times(inode, &mut arg, change.now());
-        if told.is_none() && change.size().is_some() && change.by_file() {
-            // Cutting sets the time at the server, and some servers do not take both at once.
-            arg.valid
-                .remove(SetattrValid::MTIME | SetattrValid::MTIME_NOW);
-        }
-        Self::send(inode, arg)?;
-        if let Some(told) = told {
-            local::times_told(inode, told);
-            local::settle(inode);
-        }
-        Ok(())
+        setattr::setattr(inode, change)
     }
 
     fn block_bits(inode: &Inode) -> u32 {
@@ -469,27 +289,5 @@ impl crate::vfs::inode::Operations for Fuse {
 
     fn times_change(inode: &Inode) {
         local::times_change(inode);
-    }
-}
-
-impl Fuse {
-    /// Has the server make a change, and takes over what it says then.
-    fn send(inode: &Inode, mut arg: SetattrIn) -> Result {
-        let conn: &Conn = inode.sb().data();
-        if arg.valid.contains(SetattrValid::SIZE) {
-            arg.valid |= SetattrValid::LOCKOWNER;
-            arg.lock_owner = inode.sb().data().current_owner();
-            inode.data().state.lock().resizing = true;
-            let done = resize(inode, arg);
-            inode.data().state.lock().resizing = false;
-            return done;
-        }
-        let op = Setattr {
-            nodeid: NodeId::new(inode.key()),
-            arg,
-        };
-        let version = conn.attr_version();
-        let out = conn.call(inode.sb(), &op)?;
-        take_setattr(inode, &out, version)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         attr::Attr,
         flags::{FopenFlags, InitFlags},
     },
+    setattr,
     vfs::{
         backing::{Backing, BackingFile, DataAttributes, Stamp},
         file::{File, Opening},
@@ -204,7 +205,7 @@ pub(crate) fn write(io: &mut iter::Write<'_, Fuse>, backing: &BackingFile) -> Re
     }
     let lock = io.file().inode().lock_killable()?;
     // No WRITE tells the server to clear them.
-    attr::drop_privs(io.file())?;
+    setattr::drop_privs(io.file())?;
     xattr::settle_privs(io.file().inode());
     io.backing(backing, &lock)
 }

@@ -11,7 +11,7 @@
 //!    memory), [`virtio`] (devices and queues), [`shm`] (shared-memory regions), [`chardev`], [`sysfs`], [`sysctl_core`], [`params`], [`sync`],
 //!    [`trace`].
 //! 3. The file system, without `unsafe`: [`proto`] (the wire format), [`ops`] (one type for each operation), [`chan`]
-//!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`stat`], [`dir`],
+//!    (requests and their way), [`conn`] (a mounted server), [`super_block`], [`mod@inode`], [`attr`], [`mod@setattr`], [`stat`], [`dir`],
 //!    [`names`], [`extensions`], [`readdir`], [`turns`] (one at a time in a directory), [`export`], [`mod@file`], [`cache`] (its pages), [`through`] and [`direct`] (its
 //!    reads and writes),
 //!    [`handle`], [`writeback`], [`local`] (what the client knows better), [`truncate`], [`iomode`] and [`modes`] (who may use
@@ -111,6 +111,8 @@ mod poll;
 pub mod proto;
 #[deny(unsafe_code)]
 mod readdir;
+#[deny(unsafe_code)]
+mod setattr;
 #[deny(unsafe_code)]
 mod space;
 #[deny(unsafe_code)]

@@ -16,6 +16,7 @@ use crate::{
         file::{CopyFileRangeIn, FallocateIn, LseekIn},
         ids::NodeId,
     },
+    setattr,
     vfs::{file::File, inode::fields},
     writeback, Fuse,
 };
@@ -64,7 +65,7 @@ pub(crate) fn fallocate(file: &File<Fuse>, mode: u32, pos: u64, len: u64) -> Res
         inode.may_grow_to(end)?;
     }
     file.modified()?;
-    attr::drop_privs(file)?;
+    setattr::drop_privs(file)?;
     let changes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0;
     if changes {
         writeback::sync(inode, pos, end)?;
@@ -147,7 +148,7 @@ pub(crate) fn copy(
     writeback::sync(from.inode(), from_pos, u64::MAX)?;
     let _lock = inode.lock_killable()?;
     to.modified()?;
-    attr::drop_privs(to)?;
+    setattr::drop_privs(to)?;
     writeback::sync(inode, to_pos, to_pos.saturating_add(len as u64))?;
     forget_part(inode, to_pos, len as u64)?;
     let copied = match send_copy(conn, from, from_pos, to, to_pos, len) {
