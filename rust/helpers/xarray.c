@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Shims for <linux/xarray.h>: arrays of numbers. */
+/* Shims for <linux/xarray.h>: arrays of numbers, and the lock of any array. */
 
 #include <linux/xarray.h>
 
@@ -51,4 +51,16 @@ bool rust_fuse_xa_next(struct xarray *xa, unsigned long *index, unsigned long *v
 		return false;
 	*value = xa_to_value(entry);
 	return true;
+}
+
+void rust_fuse_xa_lock_irq(struct xarray *xa);
+void rust_fuse_xa_lock_irq(struct xarray *xa)
+{
+	xa_lock_irq(xa);
+}
+
+void rust_fuse_xa_unlock_irq(struct xarray *xa);
+void rust_fuse_xa_unlock_irq(struct xarray *xa)
+{
+	xa_unlock_irq(xa);
 }

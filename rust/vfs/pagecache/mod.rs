@@ -14,6 +14,7 @@
 //! [`include/linux/iomap.h`](srctree/include/linux/iomap.h)
 
 mod control;
+mod entries;
 mod held;
 mod mmap;
 mod read;
@@ -198,14 +199,6 @@ impl<T: Operations> Wrap<T> {
         bmap: Some(Self::bmap),
         // Allows O_DIRECT; the file operations look at the flag themselves.
         direct_IO: Some(bindings::noop_direct_IO),
-        // SAFETY: A table without operations is valid.
-        ..unsafe { core::mem::zeroed() }
-    };
-
-    /// Table of files that are reached by DAX.
-    const DAX: bindings::address_space_operations = bindings::address_space_operations {
-        direct_IO: Some(bindings::noop_direct_IO),
-        dirty_folio: Some(bindings::noop_dirty_folio),
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };

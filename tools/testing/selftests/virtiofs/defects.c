@@ -118,6 +118,43 @@ TEST_F(mapped, refresh_keeps_mappings)
 	EXPECT_EQ(0, faults_after(&self->fs, variant->huge, false, write_and_stat));
 }
 
+/* What is stored by a mapping is for the flusher once at most; then it is stored without a fault, and fsync() is a request still. */
+TEST_F(mapped, stored_is_not_dirty_for_ever)
+{
+	long before, left, again;
+	int fd, i;
+	char *p;
+
+	ASSERT_EQ(0, host_make(&self->fs, "x/f", SIZE, 1));
+	fd = open(at(&self->fs, "x/f"), O_RDWR);
+	p = map_at(fd, SIZE, PROT_READ | PROT_WRITE, variant->huge);
+	ASSERT_TRUE(fd >= 0 && p != MAP_FAILED);
+	ASSERT_EQ(0, syncfs(fd));
+	before = inodes_to_flush(at(&self->fs, "x"));
+	ASSERT_EQ(0, before);
+	/* More than is looked at at a time. */
+	for (i = 0; i < 200; i++)
+		p[i * PAGE] = p[RANGE + i * PAGE] = 'a';
+	EXPECT_EQ(1, inodes_to_flush(at(&self->fs, "x")));
+	ASSERT_EQ(0, syncfs(fd));
+	left = inodes_to_flush(at(&self->fs, "x"));
+	faults();
+	before = faults();
+	for (i = 0; i < 200; i++)
+		p[i * PAGE] = p[RANGE + i * PAGE] = 'b';
+	again = faults() - before;
+	if (!left)
+		left = inodes_to_flush(at(&self->fs, "x"));
+	reset_counters(&self->fs);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(1, counter(&self->fs, "FSYNC"));
+	EXPECT_EQ(0, host(&self->fs, NULL, 0, "[ $(tr -dc b <x/f | wc -c) -ge 400 ]"));
+	munmap(p, SIZE);
+	close(fd);
+	EXPECT_EQ(0, again);
+	OURS(left == 0, "the flusher comes to the inode for ever (G-21)");
+}
+
 #define ROUNDS 16
 
 /* Round by round for a reader that cannot write: the first touch of one more range. */

@@ -8,10 +8,12 @@
 #define MEASURE_H
 
 #include <dirent.h>
+#include <glob.h>
 #include <linux/fs.h>
 #include <setjmp.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 /* One claim. Where it does not hold with the C modules the case is a known difference, for this reason, and ends. */
@@ -75,6 +77,32 @@ static inline long faults(void)
 
 	getrusage(RUSAGE_SELF, &u);
 	return u.ru_minflt + u.ru_majflt;
+}
+
+/* Inodes of this mount that the flusher will come to; -1 where the kernel does not tell. */
+static inline long inodes_to_flush(const char *path)
+{
+	char name[64], line[128], word[32];
+	long value, sum = -1;
+	struct stat st;
+	glob_t found;
+	FILE *f;
+
+	if (stat(path, &st))
+		return -1;
+	snprintf(name, sizeof(name), "/sys/kernel/debug/bdi/%u:%u*/stats", major(st.st_dev), minor(st.st_dev));
+	if (glob(name, 0, NULL, &found))
+		return -1;
+	f = fopen(found.gl_pathv[0], "r");
+	globfree(&found);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%31s %ld", word, &value) == 2 &&
+		    (!strcmp(word, "b_dirty:") || !strcmp(word, "b_io:") || !strcmp(word, "b_more_io:")))
+			sum = value + (sum < 0 ? 0 : sum);
+	}
+	if (f)
+		fclose(f);
+	return sum;
 }
 
 /* One of the module's numbers about the window of a tag; -1 where there is none. */
