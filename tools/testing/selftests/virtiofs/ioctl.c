@@ -6,6 +6,7 @@
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include "measure.h"
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
@@ -254,6 +255,23 @@ TEST_F(ioctl, flags_errors)
 	EXPECT_EQ(ENOTTY, error_of(ioctl(fd, FS_IOC_GETFLAGS, &flags)));
 	EXPECT_EQ(0, counter(&self->fs, "IOCTL"));
 	close(fd);
+}
+
+/* Where data lies at the host is not told: tools that ask for it (filefrag, cp, swapon) do without, and ask nobody. */
+TEST_F(ioctl, where_data_lies)
+{
+	struct {
+		struct fiemap map;
+		struct fiemap_extent extent[2];
+	} ask = { .map = { .fm_length = FIEMAP_MAX_OFFSET, .fm_extent_count = 2 } };
+	int block = 0;
+
+	reset_counters(&self->fs);
+	EXPECT_EQ(EOPNOTSUPP, error_of(ioctl(self->fd, FS_IOC_FIEMAP, &ask)));
+	EXPECT_EQ(0, ioctl(self->fd, FIBMAP, &block));
+	EXPECT_EQ(0, block);
+	EXPECT_EQ(0, counter(&self->fs, "IOCTL"));
+	EXPECT_EQ(0, counter(&self->fs, "BMAP"));
 }
 
 TEST_HARNESS_MAIN
