@@ -18,7 +18,6 @@ use crate::{
         ids::NodeId,
     },
     readdir,
-    super_block::Mount,
     turns::Taken,
     vfs::{
         dentry::Belief,
@@ -347,10 +346,8 @@ fn start(new: &New<Fuse>, attr: &Attr) {
 }
 
 /// Whether a regular file with these flags is reached by DAX.
-pub(crate) fn wants_dax(conn: &Mount, flags: AttrFlags) -> bool {
-    // A range of the window knows its file by the node id alone, which two super blocks may both have.
-    conn.is_whole()
-        && conn.dax().is_some()
+pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
+    conn.dax().is_some()
         && match conn.dax_mode() {
             DaxMode::Always => true,
             DaxMode::Never => false,

@@ -36,7 +36,7 @@ use kernel::{
     str::CStr,
     sync::{
         atomic::{Atomic, AtomicFlag, Full, Relaxed},
-        Arc, SetOnce,
+        Arc, SetOnce, UniqueArc,
     },
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Mount {
     session: Arc<Session>,
     root: Root,
     mounted: Arc<Mounted<Fuse>>,
+    /// Its number among those of its device.
+    part: u64,
     /// It was in use, and its use ended.
     ended: AtomicFlag,
     /// Searches for names that are not believed any more.
@@ -97,20 +99,23 @@ impl Mount {
     }
 
     fn of(session: Arc<Session>, root: Root) -> Result<Arc<Self>> {
-        let mounted = match &session.origin {
-            // Whoever works for the device finds its mount.
-            Origin::Virtiofs(device) if root.nodeid == NodeId::ROOT => device.lent().clone(),
-            _ => Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
+        let mounted = Arc::pin_init(Mounted::new(), GFP_KERNEL)?;
+        let room = UniqueArc::new_uninit(GFP_KERNEL)?;
+        let part = match &session.origin {
+            Origin::Virtiofs(device) => device.parts().add(mounted.clone())?,
+            Origin::Dev(_) => 0,
         };
         session.mounts.fetch_add(1, Full);
-        let this = Self {
-            session,
-            root,
-            mounted,
-            ended: AtomicFlag::new(false),
-            search: SetOnce::new(),
-        };
-        Ok(Arc::new(this, GFP_KERNEL)?)
+        Ok(room
+            .write(Self {
+                session,
+                root,
+                mounted,
+                part,
+                ended: AtomicFlag::new(false),
+                search: SetOnce::new(),
+            })
+            .into())
     }
 
     /// Whether it begins at the server's root.
@@ -118,9 +123,20 @@ impl Mount {
         self.root.nodeid == NodeId::ROOT
     }
 
-    /// Ends the use of the session; whether nobody else uses it.
+    /// Ends the use of the session, when there are no inodes any more; whether nobody else uses it.
     fn end_use(&self) -> bool {
-        !self.ended.xchg(true, Full) && self.session.mounts.fetch_sub(1, Full) == 1
+        if self.ended.xchg(true, Full) {
+            return false;
+        }
+        if let Origin::Virtiofs(device) = self.origin() {
+            device.parts().remove(self.part);
+        }
+        self.session.mounts.fetch_sub(1, Full) == 1
+    }
+
+    /// Its number among the super blocks of its device, which no other one ever has.
+    pub(crate) fn part(&self) -> u64 {
+        self.part
     }
 
     /// What lends the super block to work in the background.

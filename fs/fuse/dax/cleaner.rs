@@ -13,26 +13,10 @@ use super::{
     Dax, CLEANER,
 };
 use crate::inode::Inode;
-use kernel::{
-    sync::{
-        atomic::{Acquire, Full, Release},
-        Arc,
-    },
-    workqueue::WorkItem,
-};
+use kernel::{sync::Arc, workqueue::WorkItem};
 
 /// REMOVEMAPPINGs that the cleaner has on their way at most.
 const AT_A_TIME: u32 = 4;
-
-/// How far the cleaner is, in [`Dax::cleaning`].
-pub(super) mod stage {
-    /// It has nothing to do, or is about to run.
-    pub(crate) const IDLE: u32 = 0;
-    /// It is at work.
-    pub(crate) const WORKING: u32 = 1;
-    /// The mount has ended: nothing may be sent any more.
-    pub(crate) const ENDED: u32 = 2;
-}
 
 impl Dax {
     /// Takes over the ranges of an inode that leaves memory.
@@ -85,12 +69,14 @@ impl Dax {
         let _ = self.changed.wait_killable(|| {
             let ranges = self.ranges.lock();
             let counts = ranges.counts();
-            let idle = self.cleaning.load(Acquire) == stage::IDLE && self.removals() == 0;
             // A mapping that was asked for ahead must not reach the server after the end of the session.
             let done = !ranges.has_left() && counts.mapping == 0 && counts.unmapping == 0;
-            (idle && done).then_some(())
+            drop(ranges);
+            let done = done && self.removals() == 0;
+            (done && self.reclaiming.try_end() && self.cleaning.try_end()).then_some(())
         });
-        self.cleaning.store(stage::ENDED, Release);
+        self.reclaiming.end();
+        self.cleaning.end();
         self.stats.set_ranges(&Counts::default());
     }
 }
@@ -99,13 +85,11 @@ impl WorkItem<CLEANER> for Dax {
     type Pointer = Arc<Dax>;
 
     fn run(this: Arc<Dax>) {
-        // Only this and the end of the mount change it.
-        let begun = this.cleaning.cmpxchg(stage::IDLE, stage::WORKING, Full);
-        if begun.is_err() {
+        if !this.cleaning.begin() {
             return;
         }
         // The answer to the last one starts this again where there is more.
-        while this.removals() < AT_A_TIME && this.cleaning.load(Acquire) == stage::WORKING {
+        while this.removals() < AT_A_TIME && this.cleaning.goes_on() {
             let Ok(mut batch) = Removal::new(&this) else {
                 break;
             };
@@ -116,7 +100,7 @@ impl WorkItem<CLEANER> for Dax {
                 break;
             }
         }
-        let _ = this.cleaning.cmpxchg(stage::WORKING, stage::IDLE, Full);
+        this.cleaning.rest();
         this.change();
     }
 }

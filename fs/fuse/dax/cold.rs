@@ -9,6 +9,7 @@ use super::{
     pass::Pass,
     pin::{Pin, Want, Why},
     ranges::{By, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
+    whose::owner,
     Dax,
 };
 use crate::{inode::Inode, vfs::time::Moment};
@@ -44,7 +45,7 @@ impl Dax {
         }
         let taken = if comes_in || pass.is_some_and(|pass| pass.may_take(pos, inode.size())) {
             (By::Pass, Take::Over { behind })
-        } else if self.heat.lock().miss(inode.key(), index) {
+        } else if self.heat.lock().miss(owner(inode, index)) {
             (By::Access, Take::Over { behind: None })
         } else {
             return Err(Why::NoRange);
@@ -58,7 +59,7 @@ impl Dax {
                 ..*want
             },
         )?;
-        self.heat.lock().mapped(inode.key(), index);
+        self.heat.lock().mapped(owner(inode, index));
         Ok(pin)
     }
 

@@ -8,6 +8,7 @@
 use super::{
     pin::{Pin, Want, Why},
     ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
+    whose::owner,
     Dax, PINNED_MS,
 };
 use crate::{
@@ -76,7 +77,7 @@ impl Dax {
         pos & (RANGE_SIZE - 1) >= PAGE_SIZE as u64
             && inode.data().ranges.get(index).is_none()
             && self.ranges.lock().counts().free == 0
-            && !self.heat.lock().miss(inode.key(), index)
+            && !self.heat.lock().miss(owner(inode, index))
     }
 }
 

@@ -6,7 +6,8 @@
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
 //! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
 //! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a
-//! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] says who is next. [`cleaner`] unmaps what inodes leave behind.
+//! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] says who is next.
+//! [`cleaner`] unmaps what inodes leave behind. [`whose`] leads from a range back to its inode.
 //!
 //! Locks: the table of ranges has a spinlock, which is never held while anything waits. A hit takes no lock: the inode's map is
 //! looked up under RCU, and the range is pinned by its atomic word. No lock of this module is held while the server is asked;
@@ -26,7 +27,9 @@ pub mod ranges;
 mod reclaim;
 mod removal;
 mod setup;
+mod stage;
 pub(crate) mod stats;
+mod whose;
 
 use crate::{
     chan::Transport,
@@ -34,9 +37,8 @@ use crate::{
     dax_core::device::Window,
     sync::{waitq::new_waitq, WaitQueue},
     trace,
-    vfs::{time::Moment, Mounted},
-    virtiofs::Registry,
-    Fuse,
+    vfs::time::Moment,
+    virtiofs::{Parts, Registry},
 };
 use kernel::{
     alloc::KVVec,
@@ -49,6 +51,7 @@ use kernel::{
     workqueue::Work,
 };
 use ranges::{Atom, Hits, Ranges, Slot, Words};
+use stage::Stage;
 use stats::Stats;
 
 /// The table of the window's slots.
@@ -89,7 +92,7 @@ impl Atom for Atomic<u64> {
     }
 }
 
-/// The window as one mount uses it.
+/// The window as one session uses it: a mount, and those inside it.
 #[pin_data]
 pub(crate) struct Dax {
     window: Arc<Window>,
@@ -125,11 +128,14 @@ pub(crate) struct Dax {
     removals: Atomic<u32>,
     /// The server does not map over what is mapped: it has to be told to unmap first.
     no_overlay: Flag,
-    /// How far the cleaner is, see [`cleaner::stage`].
-    cleaning: Atomic<u32>,
+    /// How far the cleaner is.
+    cleaning: Stage,
     #[pin]
     cleaner: Work<Dax, CLEANER>,
-    mounted: Arc<Mounted<Fuse>>,
+    /// The super blocks whose files are in the window.
+    parts: Arc<Parts>,
+    /// How far the reclaimer is.
+    reclaiming: Stage,
     #[pin]
     reclaimer: Work<Dax, RECLAIMER>,
 }
@@ -177,7 +183,7 @@ impl Dax {
         transport: Arc<dyn Transport>,
         registry: Arc<Registry>,
         stats: Arc<Stats>,
-        mounted: Arc<Mounted<Fuse>>,
+        parts: Arc<Parts>,
     ) -> Result<Arc<Self>> {
         let n = window.ranges();
         let counters = policy::counters_for(n);
@@ -210,9 +216,10 @@ impl Dax {
                 sleepers <- pin_init::pin_init_array_from_fn(|_| new_waitq!("fuse dax line")),
                 removals: Atomic::new(0),
                 no_overlay: Flag::default(),
-                cleaning: Atomic::new(cleaner::stage::IDLE),
+                cleaning: Stage::new(),
                 cleaner <- new_work!("fuse dax cleaner"),
-                mounted,
+                parts,
+                reclaiming: Stage::new(),
                 reclaimer <- new_work!("fuse dax reclaimer"),
             }),
             GFP_KERNEL,

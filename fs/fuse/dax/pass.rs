@@ -12,9 +12,10 @@
 use super::{
     pin::Want,
     policy,
-    ranges::{By, Owner, RangeId, Unmapping, RANGE_SIZE},
+    ranges::{By, RangeId, Unmapping, RANGE_SIZE},
     reclaim::break_layout,
     setup::{to_spare, RUN},
+    whose::owner,
     Dax,
 };
 use crate::{inode::Inode, trace};
@@ -162,8 +163,7 @@ impl Dax {
             let mut ranges = self.ranges.lock();
             let tokens = closed.iter_mut().rev().filter_map(Option::take);
             for ((token, place), index) in tokens.zip(&mut run).zip(first..) {
-                let inode = nodeid;
-                *place = ranges.hand_over(token, Owner { inode, index }).ok();
+                *place = ranges.hand_over(token, owner(inode, index)).ok();
             }
         }
         self.stats.reclaims.add(count as u64);

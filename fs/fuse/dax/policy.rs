@@ -10,7 +10,10 @@
 //!
 //! Pure: no locks, no allocation; callers keep it behind a short lock.
 
-use super::ranges::RANGE_SIZE;
+use super::ranges::{
+    Owner,
+    RANGE_SIZE, //
+};
 use core::borrow::BorrowMut;
 
 /// Misses of a part, not long ago, from which on it is worth a range.
@@ -65,9 +68,10 @@ pub fn counters_for(ranges: usize) -> usize {
 }
 
 /// Spreads a part over the counters.
-fn hash(inode: u64, index: u64) -> u64 {
+fn hash(part: Owner) -> u64 {
+    let file = part.file.inode.rotate_left(32) ^ part.file.sb.rotate_right(16);
     // The finaliser of a well-known 64-bit hash; neighbours end far apart.
-    let mut x = inode.rotate_left(32) ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut x = file ^ part.index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     x ^ (x >> 33)
@@ -86,7 +90,7 @@ impl<S: BorrowMut<[u8]>> Heat<S> {
     }
 
     /// Notes that a part was wanted and had no range; says whether it is worth one now.
-    pub fn miss(&mut self, inode: u64, index: u64) -> bool {
+    pub fn miss(&mut self, part: Owner) -> bool {
         self.noted += 1;
         let aged = self.noted >= self.half_life;
         let counters = self.counters.borrow_mut();
@@ -96,7 +100,7 @@ impl<S: BorrowMut<[u8]>> Heat<S> {
                 *counter >>= 1;
             }
         }
-        let hash = hash(inode, index);
+        let hash = hash(part);
         let mask = (counters.len() as u64).wrapping_sub(1);
         // Two counters for each part: where one is shared with a hot part, the other tells.
         let slots = [(hash & mask) as usize, ((hash >> 32) & mask) as usize];
@@ -117,8 +121,8 @@ impl<S: BorrowMut<[u8]>> Heat<S> {
     }
 
     /// Notes that a part got a range: it has to earn the next one anew.
-    pub fn mapped(&mut self, inode: u64, index: u64) {
-        let hash = hash(inode, index);
+    pub fn mapped(&mut self, part: Owner) {
+        let hash = hash(part);
         let counters = self.counters.borrow_mut();
         let mask = (counters.len() as u64).wrapping_sub(1);
         for slot in [(hash & mask) as usize, ((hash >> 32) & mask) as usize] {

@@ -56,6 +56,7 @@ pub use slot::{
 pub use token::{
     By,
     Fate,
+    FileId,
     Mapping,
     Mode,
     Owner,
@@ -326,7 +327,7 @@ impl<S: BorrowMut<[Slot]>, W: Words> Ranges<S, W> {
         }
     }
 
-    /// The file range that a slot is for; of inode 0 when it is nobody's.
+    /// The file range that a slot is for; of file 0 when it is nobody's.
     ///
     /// # Errors
     ///

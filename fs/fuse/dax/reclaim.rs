@@ -12,14 +12,10 @@
 use super::{
     pin::Why,
     ranges::{Counts, Found, Mapping, Owner, RangeId, Refused, Take, Unmapping, RANGE_SIZE},
+    whose::Missing,
     Dax, RECLAIMER,
 };
-use crate::{
-    inode::{Inode, InodeRef},
-    trace,
-    vfs::SuperBlock,
-    Fuse,
-};
+use crate::{inode::Inode, trace};
 use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
 
 /// Victims that are looked at before a reclaim gives up for now.
@@ -30,27 +26,41 @@ const PARKED_SHARE: u32 = 16;
 /// But no more than these.
 const PARKED_MOST: u32 = 32;
 
+/// Who may have a range next that was closed.
+#[derive(Clone, Copy)]
+enum Next {
+    /// Whose it was, for as long as nobody else needs it.
+    Itself,
+    /// Another part or file.
+    Another,
+}
+
 impl Dax {
-    /// Takes the layout of a range that was closed out of page tables, and opens it again where a page is pinned. Also
-    /// returns whose it was, if that is in memory.
-    fn empty(
-        &self,
-        sb: &SuperBlock<Fuse>,
-        token: Unmapping,
-        was: Owner,
-    ) -> Option<(Unmapping, Option<InodeRef>)> {
-        let inode = sb.find_inode(was.inode);
-        // One that is not in memory has no layout to break.
-        let broken = inode
-            .as_deref()
-            .map_or(Ok(()), |inode| break_layout(inode, was.index, 1));
+    /// Takes the layout of a range that was closed out of page tables, and opens it again where a page is pinned, or where its
+    /// file is about to leave memory and may wait for one.
+    fn empty(&self, token: Unmapping, was: Owner, next: Next) -> Option<Unmapping> {
+        let id = token.id();
+        let broken = self.with_file(was.file, |inode| -> Result {
+            break_layout(inode, was.index, 1)?;
+            if let Next::Another = next {
+                inode.data().ranges.remove(was.index, id);
+            }
+            Ok(())
+        });
         match broken {
-            Ok(()) => Some((token, inode)),
-            Err(_) => {
+            // A file that is not in memory has no layout to break.
+            Ok(Ok(())) | Err(Missing::Gone) => Some(token),
+            Ok(Err(_)) | Err(Missing::Leaving) => {
                 self.reopen([token].into_iter());
                 None
             }
         }
+    }
+
+    /// Has a file forget a range that was closed before.
+    fn forget(&self, id: RangeId, was: Owner) {
+        // The map of one that leaves memory goes with it, and until then says nothing that the table would believe.
+        let _ = self.with_file(was.file, |inode| inode.data().ranges.remove(was.index, id));
     }
 
     /// Makes what was found ready to be mapped for `owner`; looks for something else where a page is pinned. Also says
@@ -61,7 +71,6 @@ impl Dax {
     /// [`Why::NoRange`] when nothing can be taken now; the table changes when that may be different, or a page is let go.
     pub(super) fn take_over(
         self: &Arc<Self>,
-        sb: &SuperBlock<Fuse>,
         owner: Owner,
         take: Take,
         mut found: Found,
@@ -70,14 +79,15 @@ impl Dax {
         loop {
             let (emptied, was) = match found {
                 Found::Ready(token) => return Ok((token, false)),
-                Found::Closed(token, was) => (Some((token, sb.find_inode(was.inode))), was),
-                Found::Victim(token, was) => (self.empty(sb, token, was), was),
-            };
-            if let Some((token, inode)) = emptied {
-                trace::dax_take_over((owner.inode, owner.index), (was.inode, was.index));
-                if let Some(inode) = inode {
-                    inode.data().ranges.remove(was.index, token.id());
+                Found::Closed(token, was) => {
+                    self.forget(token.id(), was);
+                    (Some(token), was)
                 }
+                Found::Victim(token, was) => (self.empty(token, was, Next::Another), was),
+            };
+            if let Some(token) = emptied {
+                let to = (owner.file.inode, owner.index);
+                trace::dax_take_over(to, (was.file.inode, was.index));
                 self.stats.reclaims.add(1);
                 return self.hand_over(token, owner);
             }
@@ -162,28 +172,32 @@ impl WorkItem<RECLAIMER> for Dax {
     type Pointer = Arc<Dax>;
 
     fn run(this: Arc<Dax>) {
-        this.mounted.with(|sb| {
-            let mut fruitless = 0;
-            while fruitless < TRIES {
-                let closed = {
-                    let mut ranges = this.ranges.lock();
-                    let counts = ranges.counts();
-                    if counts.parked >= parked_target(&counts) {
-                        break;
-                    }
-                    ranges.close_victim()
-                };
-                let Some((token, was)) = closed else { break };
-                let Some((token, _)) = this.empty(sb, token, was) else {
-                    fruitless += 1;
-                    continue;
-                };
-                let parked = this.ranges.lock().park(token);
-                if parked != Err(Refused::Tainted) {
-                    this.stats.parked.add(1);
+        if !this.reclaiming.begin() {
+            return;
+        }
+        let mut fruitless = 0;
+        while fruitless < TRIES && this.reclaiming.goes_on() {
+            let closed = {
+                let mut ranges = this.ranges.lock();
+                let counts = ranges.counts();
+                if counts.parked >= parked_target(&counts) {
+                    break;
                 }
-                this.change();
+                ranges.close_victim()
+            };
+            let Some((token, was)) = closed else { break };
+            let Some(token) = this.empty(token, was, Next::Itself) else {
+                fruitless += 1;
+                continue;
+            };
+            let parked = this.ranges.lock().park(token);
+            if parked != Err(Refused::Tainted) {
+                this.stats.parked.add(1);
             }
-        });
+            this.change();
+        }
+        this.reclaiming.rest();
+        // The end of the session may wait for this.
+        this.changed.wake_all();
     }
 }

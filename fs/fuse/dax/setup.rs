@@ -9,7 +9,8 @@
 
 use super::{
     pin::{Want, Why},
-    ranges::{By, Counts, Found, Mapping, Mode, Owner, RangeId, Upgrading, RANGE_SIZE},
+    ranges::{By, Counts, Found, Mapping, Mode, RangeId, Upgrading, RANGE_SIZE},
+    whose::owner,
     Dax,
 };
 use crate::{
@@ -142,10 +143,7 @@ impl Dax {
         if !self.is_turn(want.place) {
             return Err(Why::NoRange);
         }
-        let owner = |index| Owner {
-            inode: inode.key(),
-            index,
-        };
+        let owner = |index| owner(inode, index);
         let mut run = [const { None }; RUN];
         let mut ranges = self.ranges.lock();
         let over = match ranges.find(owner(index), want.take) {
@@ -157,7 +155,7 @@ impl Dax {
             }
             Some(found) => {
                 drop(ranges);
-                let (token, over) = self.take_over(inode.sb(), owner(index), want.take, found)?;
+                let (token, over) = self.take_over(owner(index), want.take, found)?;
                 run[0] = Some(token);
                 over
             }

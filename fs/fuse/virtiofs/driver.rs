@@ -4,13 +4,11 @@
 //!
 //! Source: virtio specification, section "File System Device".
 
-use super::{channel::Channel, registry::InSysfs, unplug, Registry};
+use super::{channel::Channel, registry::InSysfs, unplug, Parts, Registry};
 use crate::{
     dax::stats::Stats,
     dax_core::device::Window,
-    vfs::Mounted,
     virtio::{device::Device, DeviceId, Driver},
-    Fuse,
 };
 use kernel::{
     device::Core,
@@ -33,7 +31,7 @@ pub(crate) struct Instance {
     channel: Arc<Channel>,
     window: Option<Arc<Window>>,
     dax_stats: Arc<Stats>,
-    mounted: Arc<Mounted<Fuse>>,
+    parts: Arc<Parts>,
     in_session: AtomicFlag,
 }
 
@@ -63,9 +61,9 @@ impl Instance {
         &self.dax_stats
     }
 
-    /// Lends the super block of its mount, if there is one.
-    pub(crate) fn mounted(&self) -> &Arc<Mounted<Fuse>> {
-        &self.mounted
+    /// The super blocks of its mounts, if there are any.
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
     }
 
     /// Its DAX window, if it has one that can be used.
@@ -108,7 +106,7 @@ impl Driver for VirtioFs {
                 channel,
                 window,
                 dax_stats: Arc::new(Stats::default(), GFP_KERNEL)?,
-                mounted: Arc::pin_init(Mounted::new(), GFP_KERNEL)?,
+                parts: Arc::pin_init(Parts::new(), GFP_KERNEL)?,
                 in_session: AtomicFlag::new(false),
             },
             GFP_KERNEL,

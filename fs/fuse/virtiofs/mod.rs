@@ -5,14 +5,17 @@
 //! - [`driver`]: devices come and go;
 //! - [`registry`]: the devices that are there, by tag;
 //! - [`channel`]: requests through the queues of one device;
+//! - [`parts`]: the super blocks of one device;
 //! - [`mount`]: the file system type `virtiofs`;
 //! - [`unplug`]: what a device that goes leaves behind.
 
 pub(crate) mod channel;
 pub(crate) mod driver;
 pub(crate) mod mount;
+pub(crate) mod parts;
 pub(crate) mod registry;
 mod unplug;
 
 pub(crate) use driver::Instance;
+pub(crate) use parts::Parts;
 pub(crate) use registry::Registry;

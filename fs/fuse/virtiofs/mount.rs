@@ -2,7 +2,7 @@
 
 //! The file system type `virtiofs`: from a tag to a mounted super block.
 
-use super::{Instance, Registry};
+use super::{Instance, Parts, Registry};
 use crate::{
     attr::S_IFDIR,
     conn::{options::Options, Conn, DaxMode, LockMode},
@@ -13,7 +13,7 @@ use crate::{
     vfs::{
         context::{Call, Param, Parsed},
         fs::Type,
-        Mounted, SuperBlock,
+        SuperBlock,
     },
     Fuse,
 };
@@ -40,9 +40,9 @@ impl Device {
         core::ptr::eq(&*self.instance, instance)
     }
 
-    /// What lends the super block.
-    pub(crate) fn lent(&self) -> &Arc<Mounted<Fuse>> {
-        self.instance.mounted()
+    /// The super blocks of the device.
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        self.instance.parts()
     }
 
     /// Takes the device for a session. Another one would have the server forget what this one knows.
@@ -155,7 +155,7 @@ impl Type for VirtioFs {
                     conn.transport().clone(),
                     device.registry.clone(),
                     device.instance.dax_stats().clone(),
-                    conn.lent().clone(),
+                    device.parts().clone(),
                 )?),
                 None if options.dax == DaxMode::Always => {
                     options.error(fmt!(

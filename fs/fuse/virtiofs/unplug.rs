@@ -6,18 +6,19 @@
 //! process that touches a mapping gets SIGBUS, and the same is true for what it maps later. Pages that are pinned stay with
 //! whoever pinned them.
 //!
-//! Locks: the device's is held, and the one that keeps the mount from ending; the invalidate lock of each file for writing, as faults that looked a page up while the
+//! Locks: the device's is held, and the one that keeps a mount from ending; the invalidate lock of each file for writing, as faults that looked a page up while the
 //! window was alive hold it for reading until it is in the page table.
 
 use super::Instance;
 
-/// Ends all access to the window of a device. The mount of it, if any, lives on.
+/// Ends all access to the window of a device. Its mounts, if any, live on.
 pub(super) fn close_window(instance: &Instance) {
     let Some(window) = instance.window() else {
         return;
     };
     window.kill();
-    instance.mounted().with(|sb| {
+    // A mount that comes meanwhile meets a window that is gone.
+    instance.parts().for_each(|sb| {
         sb.for_each_inode(|inode| {
             if inode.is_dax() {
                 inode.invalidate_lock().unmap();

@@ -19,8 +19,8 @@ pub(crate) use change::{Change, Kill};
 pub(crate) use link::LinkOperations;
 pub(crate) use lock::{Invalidate, InvalidateShared, Locked};
 pub(super) use memory::{construct, evict, free, init_slot, Slot};
-pub(super) use new::find;
-pub(crate) use new::{Got, New};
+pub(super) use new::{find, seek};
+pub(crate) use new::{Got, New, Seen};
 pub(super) use ops::Wrap;
 pub(crate) use ops::{fields, Mask, Operations, Verdict};
 

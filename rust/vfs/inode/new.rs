@@ -2,7 +2,7 @@
 
 //! Finding inodes by their key, and new ones until they are visible.
 //!
-//! The search takes the VFS's locks of its hash and may wait for another task to finish the inode. A new inode belongs to
+//! The search takes the VFS's locks of its hash and may wait for another task to finish the inode, unless it says otherwise. A new inode belongs to
 //! the task that started it, so nothing else is locked.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -194,6 +194,67 @@ pub(in crate::vfs) fn find<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Optio
     };
     // SAFETY: `ilookup5` returned a reference to an inode of this file system.
     NonNull::new(inode).map(|p| unsafe { Ref::from_raw(p) })
+}
+
+/// What a search gives that waits for nothing.
+pub(crate) enum Seen<T: FileSystem> {
+    /// It is in memory.
+    Here(Ref<T>),
+    /// It is about to come into memory or to leave it.
+    Changing,
+    /// It is not in memory.
+    Absent,
+}
+
+/// A search of [`seek`].
+struct Look {
+    key: u64,
+    changing: bool,
+}
+
+/// Finds an inode in memory; see [`SuperBlock::seek_inode`].
+pub(in crate::vfs) fn seek<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Seen<T> {
+    let mut look = Look {
+        key,
+        changing: false,
+    };
+    // SAFETY: The callback fits this file system's inodes, and uses `look` during the call only.
+    let inode = unsafe {
+        bindings::find_inode_nowait(
+            sb.as_raw(),
+            hash(key),
+            Some(take_now::<T>),
+            (&raw mut look).cast(),
+        )
+    };
+    match NonNull::new(inode) {
+        // SAFETY: It is one of this file system, and `take_now` has counted us.
+        Some(inode) => Seen::Here(unsafe { Ref::from_raw(inode) }),
+        None if look.changing => Seen::Changing,
+        None => Seen::Absent,
+    }
+}
+
+/// # Safety
+///
+/// For the inode hash only, which is locked: `inode` belongs to `T`, and `look` points to a [`Look`] that nobody else uses.
+unsafe extern "C" fn take_now<T: FileSystem>(
+    inode: *mut bindings::inode,
+    _hash: u64,
+    look: *mut c_void,
+) -> c_int {
+    // SAFETY: As this function requires. An inode has its key before it is in the hash, and stays while that is locked.
+    unsafe {
+        let look = &mut *look.cast::<Look>();
+        if (*inode.cast::<Slot<T>>()).key != look.key {
+            return 0;
+        }
+        if bindings::rust_fuse_inode_is_new(inode) || bindings::igrab(inode).is_null() {
+            look.changing = true;
+            return -1;
+        }
+        1
+    }
 }
 
 fn hash(key: u64) -> u64 {

@@ -180,6 +180,11 @@ impl<T: FileSystem> SuperBlock<T> {
     pub(crate) fn find_inode(&self, ino: u64) -> Option<inode::Ref<T>> {
         inode::find(self, ino)
     }
+
+    /// As [`Self::find_inode`], but does not wait for one that is about to come into memory or to leave it.
+    pub(crate) fn seek_inode(&self, ino: u64) -> inode::Seen<T> {
+        inode::seek(self, ino)
+    }
 }
 
 /// The extended attribute handlers of a super block.

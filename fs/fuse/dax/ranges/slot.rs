@@ -6,6 +6,7 @@ use super::{
     list::Links,
     token::{
         By,
+        FileId,
         Owner, //
     },
 };
@@ -88,7 +89,10 @@ impl Slot {
     /// Makes an entry; [`Ranges::new`](super::Ranges::new) sets it up.
     pub const fn new() -> Self {
         Self {
-            owner: Owner { inode: 0, index: 0 },
+            owner: Owner {
+                file: FileId { sb: 0, inode: 0 },
+                index: 0,
+            },
             state: State::Retired,
             links: Links::NONE,
         }

@@ -14,11 +14,20 @@ pub const RANGE_SHIFT: u32 = 21;
 /// Length of a slot, and of the file range that it maps, in bytes.
 pub const RANGE_SIZE: u64 = 1 << RANGE_SHIFT;
 
+/// A file, by keys that the caller chooses. Node ids alone say nothing where several super blocks share a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// The super block; no file has the number 0.
+    pub sb: u64,
+    /// The inode in it.
+    pub inode: u64,
+}
+
 /// Which range of which file a slot maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
-    /// The file: a key that the caller chooses.
-    pub inode: u64,
+    /// The file.
+    pub file: FileId,
     /// Index of the range in the file, in units of [`RANGE_SIZE`].
     pub index: u64,
 }
@@ -26,9 +35,9 @@ pub struct Owner {
 impl Owner {
     /// The range of the file that holds the byte at `pos`.
     #[inline]
-    pub const fn at(inode: u64, pos: u64) -> Self {
+    pub const fn at(file: FileId, pos: u64) -> Self {
         Self {
-            inode,
+            file,
             index: pos >> RANGE_SHIFT,
         }
     }

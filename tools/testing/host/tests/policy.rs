@@ -5,7 +5,7 @@
 
 use rust_fuse_host_tests::dax::{
     policy::{counters_for, is_worth_a_pass, is_worth_waiting, Heat},
-    ranges::{By, Found, Mode, Owner, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
+    ranges::{By, FileId, Found, Mode, Owner, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
 };
 use std::collections::{HashMap, VecDeque};
 use words::Table;
@@ -41,6 +41,12 @@ struct Outcome {
     round_trips: f64,
 }
 
+/// A part of a file of the only super block.
+fn part_of(inode: u64, index: u64) -> Owner {
+    let file = FileId { sb: 1, inode };
+    Owner { file, index }
+}
+
 /// Runs a trace through the table of ranges and the policy, as the driver does.
 fn ours(trace: &[u64], window: usize) -> Outcome {
     let mut ranges = Table::new(window);
@@ -48,10 +54,7 @@ fn ours(trace: &[u64], window: usize) -> Outcome {
     let mut map: HashMap<u64, RangeId> = HashMap::new();
     let (mut hits, mut trips) = (0u64, 0u64);
     let place = |ranges: &mut Table, map: &mut HashMap<u64, RangeId>, part| {
-        let owner = Owner {
-            inode: 1,
-            index: part,
-        };
+        let owner = part_of(1, part);
         let Some(reserved) = ranges.reserve(owner) else {
             return false;
         };
@@ -70,13 +73,13 @@ fn ours(trace: &[u64], window: usize) -> Outcome {
             hits += 1;
         } else if place(&mut ranges, &mut map, part) {
             trips += 1;
-        } else if heat.miss(1, part) {
+        } else if heat.miss(part_of(1, part)) {
             let (id, owner) = ranges.pick_victim().unwrap();
             let token = ranges.begin_unmap(id).unwrap();
             ranges.unmapped(token).unwrap();
             map.remove(&owner.index);
             assert!(place(&mut ranges, &mut map, part));
-            heat.mapped(1, part);
+            heat.mapped(part_of(1, part));
             trips += 2;
         } else {
             trips += 1;
@@ -279,19 +282,23 @@ impl Passes {
     }
 
     fn place(&mut self, owner: Owner, take: Take, by: By) -> bool {
-        if self.line.front().is_some_and(|first| *first != owner.inode) {
+        if self
+            .line
+            .front()
+            .is_some_and(|first| *first != owner.file.inode)
+        {
             return false;
         }
         let mapping = match self.ranges.find(owner, take) {
             Some(Found::Ready(mapping)) => mapping,
             Some(Found::Closed(token, was) | Found::Victim(token, was)) => {
-                self.map.remove(&(was.inode, was.index));
+                self.map.remove(&(was.file.inode, was.index));
                 self.ranges.hand_over(token, owner).unwrap()
             }
             None => return false,
         };
         let id = self.ranges.mapped(mapping, Mode::ReadOnly, by).unwrap();
-        self.map.insert((owner.inode, owner.index), id);
+        self.map.insert((owner.file.inode, owner.index), id);
         true
     }
 
@@ -327,10 +334,7 @@ impl Passes {
         }
         let tokens = run.into_iter().flatten().rev();
         for (token, index) in tokens.zip(first..) {
-            let mapping = self
-                .ranges
-                .hand_over(token, Owner { inode, index })
-                .unwrap();
+            let mapping = self.ranges.hand_over(token, part_of(inode, index)).unwrap();
             let id = self.ranges.mapped(mapping, Mode::ReadOnly, By::Ahead);
             self.map.insert((inode, index), id.unwrap());
         }
@@ -340,7 +344,7 @@ impl Passes {
     fn access(&mut self, inode: u64, size: u64, pass: &mut Pass) -> bool {
         let pos = pass.pos;
         let index = pos >> RANGE_SHIFT;
-        let owner = Owner { inode, index };
+        let owner = part_of(inode, index);
         let at_start = pos & (RANGE_SIZE - 1) == 0;
         let behind = index
             .checked_sub(1)
@@ -375,10 +379,10 @@ impl Passes {
                 }
                 if comes_in || goes_on {
                     self.place(owner, Take::Over { behind }, By::Pass);
-                } else if self.heat.miss(inode, index) {
+                } else if self.heat.miss(owner) {
                     let take = Take::Over { behind: None };
                     self.place(owner, take, By::Access);
-                    self.heat.mapped(inode, index);
+                    self.heat.mapped(owner);
                 }
             }
             self.trips += 1;

@@ -25,7 +25,7 @@ found() { echo 1 >/sys/bus/pci/rescan; }
 
 # hold NAME HOW: a process with a mapping of the file; it is ready when this returns.
 hold() {
-	$vtool hold "$m/file" "$2" "$dir/go" >"$dir/out.$1" 2>&1 &
+	$vtool hold "$m/${held:-file}" "$2" "$dir/go" >"$dir/out.$1" 2>&1 &
 	eval "pid_$1=$!"
 	for i in $(seq 100); do
 		grep -q ready "$dir/out.$1" && return
@@ -96,6 +96,19 @@ mapped() {
 	umount "$m" && "$2" && works
 }
 try "unbound with mappings: pages, huge, private" mapped gone back
+
+# Files of a mount below the one that is unbound.
+below() {
+	ctl dax enable SUBMOUNTS >/dev/null && start &&
+		ctl host dax 'mkdir -p sub && busybox mount -t tmpfs none sub && head -c 8388608 /dev/zero >sub/file' >/dev/null || return
+	held=sub/file
+	hold a pages && hold b huge && "$1" dax || return
+	held=
+	touch "$dir/go"
+	ended a "$BAD" && ended b "$BAD" || return
+	umount "$m" && "$2" && ctl dax defaults >/dev/null && works && ctl host dax 'busybox umount -l sub && rmdir sub' >/dev/null
+}
+try "unbound with mappings of a mount below" below gone back
 
 # Processes that fault all the while.
 storm() {

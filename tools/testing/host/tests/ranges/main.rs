@@ -13,6 +13,7 @@ mod words;
 
 use rust_fuse_host_tests::dax::ranges::{
     By,
+    FileId,
     Found,
     Mode,
     Owner,
@@ -35,7 +36,10 @@ fn table(total: usize) -> Table {
 /// Any owner that differs from those of other numbers.
 fn owner(number: u64) -> Owner {
     Owner {
-        inode: 100 + number,
+        file: FileId {
+            sb: 1,
+            inode: 100 + number,
+        },
         index: number,
     }
 }

@@ -114,7 +114,10 @@ impl World {
     pub(crate) fn next_owner(&mut self) -> Owner {
         self.owners += 1;
         Owner {
-            inode: self.owners % 3,
+            file: FileId {
+                sb: 1 + self.owners % 2,
+                inode: self.owners % 3,
+            },
             index: self.owners,
         }
     }

@@ -246,11 +246,12 @@ fn ids_survive_as_numbers() {
 #[test]
 fn owners_and_offsets() {
     assert_eq!(RANGE_SIZE, 2 << 20);
-    let at = Owner::at(7, (5 << 21) + 4095);
-    assert_eq!(at, Owner { inode: 7, index: 5 });
+    let file = FileId { sb: 2, inode: 7 };
+    let at = Owner::at(file, (5 << 21) + 4095);
+    assert_eq!(at, Owner { file, index: 5 });
     assert_eq!(at.file_offset(), Some(5 << 21));
     let far = Owner {
-        inode: 7,
+        file,
         index: u64::MAX,
     };
     assert_eq!(far.file_offset(), None);
