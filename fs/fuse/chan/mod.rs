@@ -39,6 +39,7 @@ use crate::{
 };
 use core::marker::PhantomData;
 use kernel::{prelude::*, str::CStr, sync::Arc};
+use zerocopy::FromZeros;
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
 pub(crate) trait Transport: Send + Sync {
@@ -216,6 +217,9 @@ fn parse_answer<O: Operation>(
     bad: &mut Option<&'static str>,
 ) -> Result<(O::Reply, usize), Failed> {
     let used = request.outcome().map_err(Failed::unknown)?;
+    if O::SILENCE_IS_YES && used == 0 {
+        return Ok((O::Reply::new_zeroed(), 0));
+    }
     match request.parse::<O>(used) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(errno)) => Err(Failed::known(Error::from_errno(errno))),

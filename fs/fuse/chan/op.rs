@@ -17,6 +17,8 @@ pub(crate) trait Operation {
     type Reply: FromBytes + IntoBytes + KnownLayout + Immutable;
     /// The least number of bytes of the answer; missing ones read as zeroes (old servers).
     const REPLY_MIN: usize = core::mem::size_of::<Self::Reply>();
+    /// Whether a device may give it back without a word.
+    const SILENCE_IS_YES: bool = false;
 
     /// The inode that it is about.
     fn nodeid(&self) -> NodeId;

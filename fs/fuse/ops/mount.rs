@@ -40,6 +40,8 @@ pub(crate) struct Destroy;
 impl Operation for Destroy {
     const OPCODE: Opcode = Opcode::DESTROY;
     type Reply = ();
+    /// As the stock virtiofsd does it.
+    const SILENCE_IS_YES: bool = true;
 
     fn nodeid(&self) -> NodeId {
         NodeId::NONE

@@ -27,8 +27,15 @@ case_of() {
 has() { [ -x "$here/$1" ] || echo "$1 was not built: no libfuse"; }
 
 fusectl() {
-	mount | grep -q 'on /sys/fs/fuse/connections ' || mount -t fusectl fusectl /sys/fs/fuse/connections || return
+	mounted=
+	mount | grep -q 'on /sys/fs/fuse/connections ' || {
+		mount -t fusectl fusectl /sys/fs/fuse/connections && mounted=1 || return
+	}
 	cp "$here/fusectl_mnt" fuse_mnt && "$here/fusectl_test"
+	rc=$?
+	# Else the module cannot be unloaded by the tests that come after.
+	[ -z "$mounted" ] || umount /sys/fs/fuse/connections || return
+	return $rc
 }
 
 # fuse_test seals a memfd while the server, which takes a second, reads into it.

@@ -128,7 +128,8 @@ reset() { ctl "$1" reset >/dev/null; }
 
 # mark_log, new_log: what the kernel logged in between.
 mark_log() {
-	mark="ksft-mark $$ $(date +%s) $RANDOM"
+	marks=$((${marks:-0} + 1))
+	mark="ksft-mark $$ $(date +%s) $marks."
 	kmsg "$mark"
 }
 new_log() { dmesg | sed "1,/$mark/d" | grep -v ksft-; }
