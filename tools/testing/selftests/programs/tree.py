@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """tree.py files DIR SEED N: makes or changes N regular files in folders. tree.py all DIR SEED: a tree of every kind of
 entry that rsync and tar carry. tree.py show DIR: one line per entry with all that should be the same in a copy."""
+import errno
 import hashlib
 import os
 import random
@@ -56,6 +57,16 @@ def everything(top, seed):
         subprocess.run(["setfacl", *args], check=True)
 
 
+def names_of(path):
+    """The attributes of an entry: none where the server has none."""
+    try:
+        return os.listxattr(path, follow_symlinks=False)
+    except OSError as e:
+        if e.errno != errno.EOPNOTSUPP:
+            raise
+        return []
+
+
 def show(top):
     ids = {}
     for folder, dirs, names in sorted(os.walk(top)):
@@ -73,7 +84,7 @@ def show(top):
             elif not stat.S_ISDIR(s.st_mode):
                 body = s.st_rdev
             attrs = {n: hashlib.sha256(os.getxattr(path, n, follow_symlinks=False)).hexdigest()[:8]
-                     for n in sorted(os.listxattr(path, follow_symlinks=False))}
+                     for n in sorted(names_of(path))}
             size = s.st_size if not stat.S_ISDIR(s.st_mode) else "-"
             mtime = s.st_mtime_ns
             print(repr(os.path.relpath(path, top)), f"{s.st_mode:o}", s.st_uid, s.st_gid, size, mtime, repr(link), repr(body), attrs)
