@@ -40,7 +40,7 @@ impl Dax {
     /// file is about to leave memory and may wait for one.
     fn empty(&self, token: Unmapping, was: Owner, next: Next) -> Option<Unmapping> {
         let id = token.id();
-        let broken = self.with_file(was.file, |inode| -> Result {
+        let broken = self.with_file(was, id, |inode| -> Result {
             break_layout(inode, was.index, 1)?;
             if let Next::Another = next {
                 inode.data().ranges.remove(was.index, id);
@@ -48,7 +48,7 @@ impl Dax {
             Ok(())
         });
         match broken {
-            // A file that is not in memory has no layout to break.
+            // One that does not know the range has no layout to break there.
             Ok(Ok(())) | Err(Missing::Gone) => Some(token),
             Ok(Err(_)) | Err(Missing::Leaving) => {
                 self.reopen([token].into_iter());
@@ -60,7 +60,7 @@ impl Dax {
     /// Has a file forget a range that was closed before.
     fn forget(&self, id: RangeId, was: Owner) {
         // The map of one that leaves memory goes with it, and until then says nothing that the table would believe.
-        let _ = self.with_file(was.file, |inode| inode.data().ranges.remove(was.index, id));
+        let _ = self.with_file(was, id, |inode| inode.data().ranges.remove(was.index, id));
     }
 
     /// Makes what was found ready to be mapped for `owner`; looks for something else where a page is pinned. Also says

@@ -10,7 +10,7 @@
 //! Takes the spinlocks of the parts, of a mount and of the VFS's hash of inodes, one at a time.
 
 use super::{
-    ranges::{FileId, Owner},
+    ranges::{FileId, Owner, RangeId},
     Dax,
 };
 use crate::{inode::Inode, vfs::inode::Seen};
@@ -26,26 +26,32 @@ pub(super) fn owner(inode: &Inode, index: u64) -> Owner {
 
 /// Why there is no inode to look at.
 pub(super) enum Missing {
-    /// It is not in memory: it has no layout, and gave its ranges up.
+    /// There is none: the file is not in memory, or gave the range up, so it has no layout there.
     Gone,
     /// It is about to come or to go.
     Leaving,
 }
 
 impl Dax {
-    /// Calls `look` with the inode of a file.
+    /// Calls `look` with the inode that a range is mapped for.
+    ///
+    /// Pages of a range are in page tables only while the inode's map names it: a fault finds them there, and what is taken out of
+    /// the map was taken out of page tables before. So the inode whose map names the range is the one, also if the server has used its
+    /// node id for something else since.
     ///
     /// # Errors
     ///
     /// See [`Missing`].
     pub(super) fn with_file<R>(
         &self,
-        file: FileId,
+        was: Owner,
+        id: RangeId,
         look: impl FnOnce(&Inode) -> R,
     ) -> Result<R, Missing> {
         // A part leaves the list when the last of its inodes is gone.
-        let part = self.parts.find(file.sb).ok_or(Missing::Gone)?;
-        let seen = part.with(|sb| match sb.seek_inode(file.inode) {
+        let part = self.parts.find(was.file.sb).ok_or(Missing::Gone)?;
+        let is_it = |inode: &Inode| inode.data().ranges.get(was.index) == Some(id);
+        let seen = part.with(|sb| match sb.seek_inode(was.file.inode, is_it) {
             Seen::Here(inode) => Ok(look(&inode)),
             Seen::Changing => Err(Missing::Leaving),
             Seen::Absent => Err(Missing::Gone),

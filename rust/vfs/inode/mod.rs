@@ -185,13 +185,12 @@ impl<T: FileSystem> Inode<T> {
         self.slot().bad.load(Relaxed)
     }
 
-    /// Gives the inode up: every later use of it fails with `EIO`, and no search finds it.
+    /// Gives the inode up: every later use of it fails with `EIO`, and no search by its key finds it. It stays in the hash for who
+    /// has to find this very inode ([`SuperBlock::seek_inode`]).
     ///
     /// `make_bad_inode` is for inodes that nobody uses yet: it changes the type, which confuses those who do (dnotify).
     pub(crate) fn make_bad(&self) {
         self.slot().bad.store(true, Relaxed);
-        // SAFETY: The inode is valid; taking it out twice is harmless.
-        unsafe { bindings::__remove_inode_hash(self.as_raw()) };
     }
 
     /// Size in bytes.

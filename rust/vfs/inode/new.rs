@@ -207,15 +207,21 @@ pub(crate) enum Seen<T: FileSystem> {
 }
 
 /// A search of [`seek`].
-struct Look {
+struct Look<'a, F> {
     key: u64,
+    is_it: &'a F,
     changing: bool,
 }
 
 /// Finds an inode in memory; see [`SuperBlock::seek_inode`].
-pub(in crate::vfs) fn seek<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Seen<T> {
+pub(in crate::vfs) fn seek<T: FileSystem, F: Fn(&Inode<T>) -> bool>(
+    sb: &SuperBlock<T>,
+    key: u64,
+    is_it: &F,
+) -> Seen<T> {
     let mut look = Look {
         key,
+        is_it,
         changing: false,
     };
     // SAFETY: The callback fits this file system's inodes, and uses `look` during the call only.
@@ -223,7 +229,7 @@ pub(in crate::vfs) fn seek<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Seen<
         bindings::find_inode_nowait(
             sb.as_raw(),
             hash(key),
-            Some(take_now::<T>),
+            Some(take_now::<T, F>),
             (&raw mut look).cast(),
         )
     };
@@ -237,16 +243,18 @@ pub(in crate::vfs) fn seek<T: FileSystem>(sb: &SuperBlock<T>, key: u64) -> Seen<
 
 /// # Safety
 ///
-/// For the inode hash only, which is locked: `inode` belongs to `T`, and `look` points to a [`Look`] that nobody else uses.
-unsafe extern "C" fn take_now<T: FileSystem>(
+/// For the inode hash only, which is locked: `inode` belongs to `T`, and `look` points to a [`Look<F>`] that nobody else uses.
+unsafe extern "C" fn take_now<T: FileSystem, F: Fn(&Inode<T>) -> bool>(
     inode: *mut bindings::inode,
     _hash: u64,
     look: *mut c_void,
 ) -> c_int {
-    // SAFETY: As this function requires. An inode has its key before it is in the hash, and stays while that is locked.
+    // SAFETY: As this function requires. An inode has its key and its data before it is in the hash, and stays while that is
+    // locked.
     unsafe {
-        let look = &mut *look.cast::<Look>();
-        if (*inode.cast::<Slot<T>>()).key != look.key {
+        let look = &mut *look.cast::<Look<'_, F>>();
+        let this = Inode::<T>::from_raw(inode);
+        if this.key() != look.key || !(look.is_it)(this) {
             return 0;
         }
         if bindings::rust_fuse_inode_is_new(inode) || bindings::igrab(inode).is_null() {
@@ -269,7 +277,8 @@ unsafe extern "C" fn has_key<T: FileSystem>(
     key: *mut c_void,
 ) -> c_int {
     // SAFETY: The hash hands in inodes of this file system and the pointer that was passed along.
-    c_int::from(unsafe { (*inode.cast::<Slot<T>>()).key == *key.cast::<u64>() })
+    let (this, key) = unsafe { (Inode::<T>::from_raw(inode), *key.cast::<u64>()) };
+    c_int::from(this.key() == key && !this.is_bad())
 }
 
 /// # Safety

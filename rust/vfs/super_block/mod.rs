@@ -181,9 +181,10 @@ impl<T: FileSystem> SuperBlock<T> {
         inode::find(self, ino)
     }
 
-    /// As [`Self::find_inode`], but does not wait for one that is about to come into memory or to leave it.
-    pub(crate) fn seek_inode(&self, ino: u64) -> inode::Seen<T> {
-        inode::seek(self, ino)
+    /// Finds the inode of that node id of which `is_it` is true, also one that was given up. Does not wait for one that is about to
+    /// come into memory or to leave it. `is_it` runs under a spinlock.
+    pub(crate) fn seek_inode(&self, ino: u64, is_it: impl Fn(&Inode<T>) -> bool) -> inode::Seen<T> {
+        inode::seek(self, ino, &is_it)
     }
 }
 

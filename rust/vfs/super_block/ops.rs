@@ -87,9 +87,11 @@ impl<T: FileSystem> Ops<T> {
     unsafe extern "C" fn drop_inode(inode: *mut bindings::inode) -> c_int {
         // SAFETY: As this function requires.
         unsafe {
-            let gone =
-                (*inode).__bindgen_anon_1.i_nlink == 0 || bindings::rust_fuse_inode_unhashed(inode);
-            c_int::from(gone || !T::has_news(Inode::from_raw(inode)))
+            let this = Inode::<T>::from_raw(inode);
+            let gone = (*inode).__bindgen_anon_1.i_nlink == 0
+                || bindings::rust_fuse_inode_unhashed(inode)
+                || this.is_bad();
+            c_int::from(gone || !T::has_news(this))
         }
     }
 

@@ -358,4 +358,55 @@ TEST_F(below, taken_while_unmounted)
 	}
 }
 
+/* The server uses a node id for something else: what had it keeps its pages, or loses them, but never shows another's. */
+TEST(node_id_used_again)
+{
+	struct fs fs = {};
+	char *p, *q, *page;
+	struct stat st;
+	int fd, other, again;
+	size_t i;
+
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag("second"))
+		SKIP(return, "no device with a window of 16 MiB");
+	ASSERT_EQ(0, fs_mount(&fs, "second", "dax=always"));
+	ASSERT_EQ(0, host_make(&fs, "used", SIZE, 1));
+	ASSERT_EQ(0, host_make(&fs, "other", 2 * SIZE, 2));
+	fd = open(at(&fs, "used"), O_RDONLY);
+	other = open(at(&fs, "other"), O_RDONLY);
+	ASSERT_TRUE(fd >= 0 && other >= 0);
+	p = map_at(fd, SIZE, PROT_READ, false);
+	q = map_at(other, 2 * SIZE, PROT_READ, false);
+	ASSERT_TRUE(p != MAP_FAILED && q != MAP_FAILED);
+	EXPECT_TRUE(right(p, 1));
+	/* Names are believed for a second. From then on the file is of another generation. */
+	pause_ms(1100);
+	ASSERT_EQ(0, device(&fs, NULL, 0, "fault LOOKUP 100 poke:8:77"));
+	EXPECT_EQ(0, stat(at(&fs, "used"), &st));
+	again = open(at(&fs, "used"), O_RDONLY);
+	EXPECT_GE(again, 0);
+	ASSERT_EQ(0, device(&fs, NULL, 0, "faults clear"));
+	EXPECT_EQ(-1, pread(fd, &st, 8, 0));
+	EXPECT_EQ(EIO, errno);
+	/* Everything gets a range in turn, so what was there loses its own. */
+	for (i = 0; i < 4 * PARTS; i++) {
+		page = q + i % (2 * PARTS) * RANGE + 5 * PAGE;
+		EXPECT_EQ(-1, differs(page, page - q, PAGE, 2));
+	}
+	for (i = 0; i < PARTS; i++) {
+		page = p + i * RANGE + 5 * PAGE;
+		if (!touch(page, false))
+			EXPECT_EQ(-1, differs(page, page - p, PAGE, 1));
+	}
+	munmap(p, SIZE);
+	munmap(q, 2 * SIZE);
+	close(fd);
+	close(other);
+	close(again);
+	EXPECT_EQ(0, unlink(at(&fs, "used")));
+	EXPECT_EQ(0, unlink(at(&fs, "other")));
+	EXPECT_EQ(0, fs_umount(&fs));
+}
+
 TEST_HARNESS_MAIN
