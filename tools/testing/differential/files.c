@@ -61,6 +61,7 @@ static void do_seek(int s)
 	static const int whences[] = { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE, 9 };
 	int whence = PICK(whences);
 	off_t to = one_in(10) ? -5 : offset();
+	struct stat st;
 	off_t at;
 
 	/* A directory's positions are the host's to choose. */
@@ -69,7 +70,16 @@ static void do_seek(int s)
 	sprintf(what, "lseek:%d", whence);
 	args("slot %d, %lld", s, (long long)to);
 	at = lseek(slots[s].fd, to, whence);
-	/* Where the host has holes is its own matter, that there is one at the end is not. */
+	/*
+	 * Where the host has holes is its own matter: a byte that is written makes data of a whole folio of its page cache. That
+	 * there is one at the end is not.
+	 */
+	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && to >= 0 && !fstat(slots[s].fd, &st) && to < st.st_size) {
+		bool hole_at_end = whence == SEEK_DATA && at < 0 && errno == ENXIO;
+
+		if (hole_at_end || (at >= to && at <= st.st_size - (whence == SEEK_DATA)))
+			at = lseek(slots[s].fd, to, SEEK_SET);
+	}
 	result(at, "%s", "");
 }
 
