@@ -2,7 +2,8 @@
 
 //! Changes of names: creating, linking, renaming, removing; and what symbolic links say.
 //!
-//! Takes no locks of its own; the VFS holds the inode locks of the directories, and of what is renamed or removed.
+//! Takes the lock of an inode's state where a name is gone; the VFS holds the inode locks of the directories, and of what is
+//! renamed or removed.
 
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
@@ -200,7 +201,7 @@ pub(crate) fn rename(r: &Rename<'_, Fuse>) -> Result {
         }
         if let Some(other) = r.new.inode() {
             if !r.exchanges() {
-                other.drop_link();
+                lost_name(other);
             }
             attr::changed(other, fields::LINKS);
         }
@@ -224,8 +225,19 @@ pub(crate) fn remove<const DIR: bool>(dir: &Inode, name: &[u8], victim: &Inode) 
     changed(dir);
     attr::changed(victim, fields::LINKS);
     done?;
-    victim.drop_link();
+    lost_name(victim);
     Ok(())
+}
+
+/// One name is gone. A directory has no other one, and who watches it is told its end only where none is left.
+fn lost_name(inode: &Inode) {
+    let state = inode.data().state.lock();
+    if inode.is_dir() {
+        inode.clear_links();
+    } else {
+        inode.drop_link();
+    }
+    drop(state);
 }
 
 /// Creates and opens a regular file in one step; `None` where the server cannot.

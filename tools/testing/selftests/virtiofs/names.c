@@ -6,6 +6,7 @@
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include <dirent.h>
+#include <sys/inotify.h>
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -135,6 +136,36 @@ TEST_F(names, rename_over_open)
 	EXPECT_EQ(6, st.st_size);
 	close(fd);
 	EXPECT_STREQ("AAAA", content(&self->fs, "n/b"));
+}
+
+/* Who watches a file or a folder is told when it is gone: removed, or replaced by another one. */
+static int told_of_end(struct fs *fs, const char *path, int (*end)(struct fs *fs))
+{
+	struct inotify_event e;
+	int watch = inotify_init1(IN_NONBLOCK), told = 0;
+
+	if (watch < 0 || inotify_add_watch(watch, at(fs, path), IN_DELETE_SELF) < 0)
+		return -1;
+	if (end(fs))
+		told = -2;
+	else if (read(watch, &e, sizeof(e)) == sizeof(e))
+		told = e.mask == IN_DELETE_SELF;
+	close(watch);
+	return told;
+}
+
+static int end_folder(struct fs *fs) { return rmdir(at(fs, "n/d")); }
+static int end_file(struct fs *fs) { return unlink(at(fs, "n/b")); }
+static int end_replaced(struct fs *fs) { return rename2(fs, "n/a", "n/full/f", 0); }
+static int end_replaced_folder(struct fs *fs) { return rename2(fs, "n/full", "n/e", 0); }
+
+TEST_F(names, watched)
+{
+	EXPECT_EQ(1, told_of_end(&self->fs, "n/d", end_folder));
+	EXPECT_EQ(1, told_of_end(&self->fs, "n/b", end_file));
+	EXPECT_EQ(1, told_of_end(&self->fs, "n/full/f", end_replaced));
+	ASSERT_EQ(0, mkdir(at(&self->fs, "n/e"), 0700));
+	EXPECT_EQ(1, told_of_end(&self->fs, "n/e", end_replaced_folder));
 }
 
 /* An open file moves and stays open. */
