@@ -6,7 +6,7 @@
 begin
 daxfsd_only "window"
 has_tag dax || skip_all "no device with a window"
-[ "$MODULE" = c ] &&
+c_is_spared &&
 	skip_all "known difference: the C client's unmount oopses after the device has gone, and its window stays in page tables (G-15)"
 m=$dir/m
 
