@@ -328,6 +328,8 @@ TEST_F(below, taken_while_unmounted)
 	off_t pos;
 	pid_t pid;
 
+	if (c_is_spared())
+		SKIP(return, "known difference: its worker holds inodes while their mount ends, and the kernel oopses (G-27)");
 	LET_GO(SAME);
 	LET_GO(OTHER);
 	pid = fork();
