@@ -78,6 +78,38 @@ fn is_direct(file: &File<Fuse>, asked: bool) -> bool {
     !file.inode().is_dax() && (asked || file.data().flags().contains(FopenFlags::DIRECT_IO))
 }
 
+/// Reads from the server, the window or the page cache. Apart, for what a read of a backing file needs is little.
+#[inline(never)]
+fn read(io: &mut iter::Read<'_, Fuse>) -> Result<usize> {
+    let (file, inode) = (io.file(), io.file().inode());
+    if is_direct(file, io.direct()) {
+        let end = if local::is_ours(inode) {
+            // What the server takes for the end may be a hole.
+            u64::MAX
+        } else {
+            io.pos().saturating_add(io.len() as u64)
+        };
+        writeback::sync(inode, io.pos(), end)?;
+        return direct::read_call(io);
+    }
+    if io.nowait() {
+        return dax::now::read(io);
+    }
+    // The file may have grown meanwhile.
+    let past_end = io.pos().saturating_add(io.len() as u64) > inode.size();
+    if inode.is_dax() {
+        // What is in the window needs no more care: it is the host's.
+        if past_end {
+            stat::refresh_size(file, false)?;
+        }
+        return dax::io::read(io);
+    }
+    if past_end || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA) {
+        stat::refresh_size(file, false)?;
+    }
+    io.page_cache()
+}
+
 impl crate::vfs::file::Operations for Fuse {
     fn open(inode: &Inode, opening: &Opening<'_>) -> Result<KBox<FileData>> {
         let conn = inode.sb().data();
@@ -189,36 +221,10 @@ impl crate::vfs::file::Operations for Fuse {
         if io.len() == 0 {
             return Ok(0);
         }
-        let (file, inode) = (io.file(), io.file().inode());
-        if let Some(backing) = passthrough::of(file) {
-            return io.backing(backing);
+        match passthrough::of(io.file()) {
+            Some(backing) => io.backing(backing),
+            None => read(io),
         }
-        if is_direct(file, io.direct()) {
-            let end = if local::is_ours(inode) {
-                // What the server takes for the end may be a hole.
-                u64::MAX
-            } else {
-                io.pos().saturating_add(io.len() as u64)
-            };
-            writeback::sync(inode, io.pos(), end)?;
-            return direct::read_call(io);
-        }
-        if io.nowait() {
-            return dax::now::read(io);
-        }
-        // The file may have grown meanwhile.
-        let past_end = io.pos().saturating_add(io.len() as u64) > inode.size();
-        if inode.is_dax() {
-            // What is in the window needs no more care: it is the host's.
-            if past_end {
-                stat::refresh_size(file, false)?;
-            }
-            return dax::io::read(io);
-        }
-        if past_end || inode.sb().data().has(InitFlags::AUTO_INVAL_DATA) {
-            stat::refresh_size(file, false)?;
-        }
-        io.page_cache()
     }
 
     fn write(io: &mut iter::Write<'_, Self>) -> Result<usize> {

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/uio.h>
 
 RUST_FUSE_HELPER(const struct cred *, get_current_cred, void)
 {
@@ -41,6 +42,26 @@ RUST_FUSE_HELPER(void, backing_follow_flags, struct file *backing, unsigned int 
 	backing->f_flags = (backing->f_flags & ~mask) | (flags & mask);
 	backing->f_iocb_flags = iocb_flags(backing);
 	spin_unlock(&backing->f_lock);
+}
+
+/*
+ * Reads for a caller who waits. Other than backing_file_read_iter() it hands the call's own flags on as they are, with no way
+ * by RWF_* flags and back, and what was opened need not follow them.
+ */
+RUST_FUSE_HELPER(ssize_t, backing_read, struct file *backing, struct kiocb *iocb, struct iov_iter *iter, const struct cred *cred)
+{
+	struct kiocb own;
+	ssize_t ret;
+
+	if (iocb->ki_flags & IOCB_DIRECT && !(backing->f_mode & FMODE_CAN_ODIRECT))
+		return -EINVAL;
+	if (iocb->ki_flags & IOCB_NOWAIT && !(backing->f_mode & FMODE_NOWAIT))
+		return -EOPNOTSUPP;
+	kiocb_clone(&own, iocb, backing);
+	scoped_with_creds(cred)
+		ret = vfs_iocb_iter_read(backing, &own, iter);
+	iocb->ki_pos = own.ki_pos;
+	return ret;
 }
 
 /* What a change of the data changes: size, and the times of the last change in seconds and nanoseconds. */

@@ -186,7 +186,16 @@ impl<T: FileSystem> Inode<T> {
 impl<T: Operations> Read<'_, T> {
     /// Reads from a backing file. `EIOCBQUEUED` says that the call goes on.
     pub(crate) fn backing(&mut self, backing: &BackingFile) -> Result<usize> {
-        let file = backing.file_for(self.file());
+        if self.is_sync() {
+            let (file, cred) = (backing.file.as_raw(), backing.cred.as_ptr().cast());
+            // SAFETY: Call and iterator are valid; the file and the credentials are referenced.
+            let read =
+                unsafe { bindings::rust_fuse_backing_read(file, self.iocb, self.iter(), cred) };
+            T::backing_read(self.file());
+            return from_len(read);
+        }
+        // The call's own flags go along, so the file need not have them.
+        let file = backing.file.as_raw();
         // SAFETY: Call and iterator are valid. By the type invariant it is a backing file; what goes on later has references
         // of its own. The context is used during the call only, and its functions are for files of `T`, as the call's is.
         from_len(unsafe {
