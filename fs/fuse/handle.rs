@@ -25,7 +25,11 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         Arc, SetOnce,
     },
+    time::{delay::fsleep, Delta},
 };
+
+/// How often is looked for what somebody else is about to set: for a second at least, if need be.
+const SHARE_TRIES: u32 = 50_000;
 
 /// A handle that more than the open file needs.
 pub(crate) struct Handle {
@@ -178,7 +182,7 @@ impl FileData {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EAGAIN` when somebody else, who sets it, does not come to run.
     pub(crate) fn share(
         &self,
         transport: &Arc<dyn Transport>,
@@ -197,8 +201,14 @@ impl FileData {
             )?;
             self.shared.populate(handle);
         }
-        // Somebody else may be about to set it.
-        self.shared.as_ref().cloned().ok_or(EAGAIN)
+        for _ in 0..SHARE_TRIES {
+            if let Some(handle) = self.shared.as_ref() {
+                return Ok(handle.clone());
+            }
+            // Somebody else is about to set it: two stores from now.
+            fsleep(Delta::from_micros(20));
+        }
+        Err(EAGAIN)
     }
 
     /// Closes the file. True when the caller has to tell the server: the handle is open there, and nobody else uses it.

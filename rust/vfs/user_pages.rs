@@ -14,14 +14,20 @@ use super::{
 use crate::bindings;
 use kernel::prelude::*;
 
+/// Pieces that a page's worth of bytes has at most, where they lie in a row.
+const FEW: usize = 3;
+
 /// Pieces of memory that a call names.
 ///
 /// # Invariants
 ///
-/// The entries describe pages of the linear map that a device can reach, and that stay while this exists: with `pinned` by
+/// The first `count` entries, of `list` where it has some and else of `few`, describe pages of the linear map that a device can reach, and that stay while this exists: with `pinned` by
 /// a pin of ours on each page.
 pub(crate) struct UserPages {
     list: KVec<bindings::bio_vec>,
+    /// In place of the list, for a call that is small.
+    few: [bindings::bio_vec; FEW],
+    count: usize,
     bytes: usize,
     pinned: bool,
 }
@@ -35,19 +41,28 @@ impl UserPages {
         self.bytes
     }
 
+    fn pieces(&self) -> &[bindings::bio_vec] {
+        let all: &[_] = if self.list.is_empty() {
+            &self.few
+        } else {
+            &self.list
+        };
+        all.get(..self.count).unwrap_or_default()
+    }
+
     /// Gives the memory back after a device has written to it. May sleep.
     pub(crate) fn written(mut self) {
         self.release(true);
     }
 
     fn release(&mut self, dirty: bool) {
-        let list = core::mem::take(&mut self.list);
         if self.pinned {
-            for bv in &list {
+            for bv in self.pieces() {
                 // SAFETY: By the type invariant; each pin is given back once, here.
                 unsafe { bindings::rust_fuse_unpin_bvec(bv, dirty) };
             }
         }
+        self.count = 0;
     }
 }
 
@@ -60,7 +75,7 @@ impl Drop for UserPages {
 // SAFETY: By the type invariant.
 unsafe impl Memory for UserPages {
     fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.list.iter().try_for_each(|bv| {
+        self.pieces().iter().try_for_each(|bv| {
             // SAFETY: By the type invariant the page is mapped, and the piece lies in one folio.
             let address = unsafe {
                 bindings::rust_fuse_page_address(bv.bv_page)
@@ -102,10 +117,15 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
         }
         let bytes = bytes.min(self.len());
         let most = pieces.min(bytes / kernel::page::PAGE_SIZE + 2);
-        let mut list = KVec::with_capacity(most, GFP_KERNEL)?;
-        for _ in 0..most {
-            list.push(pin_init::zeroed::<bindings::bio_vec>(), GFP_KERNEL)?;
+        let mut few = [const { pin_init::zeroed::<bindings::bio_vec>() }; FEW];
+        let mut list = KVec::new();
+        if most > FEW {
+            list.reserve(most, GFP_KERNEL)?;
+            for _ in 0..most {
+                list.push(pin_init::zeroed::<bindings::bio_vec>(), GFP_KERNEL)?;
+            }
         }
+        let all: &mut [_] = if most > FEW { &mut list } else { &mut few };
         let (mut done, mut n, mut reachable, mut failed) = (0, 0, true, None);
         while done < bytes && (n as usize) < most {
             let before = n as usize;
@@ -113,7 +133,7 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
             let got = from_len(unsafe {
                 bindings::iov_iter_extract_bvecs(
                     self.iter(),
-                    list.as_mut_ptr(),
+                    all.as_mut_ptr(),
                     bytes - done,
                     &mut n,
                     most as c_ushort,
@@ -129,16 +149,17 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
                     break;
                 }
             }
-            for bv in list.get(before..n as usize).unwrap_or_default() {
+            for bv in all.get(before..n as usize).unwrap_or_default() {
                 // SAFETY: The entry describes a page that stays.
                 reachable &= unsafe { bindings::rust_fuse_page_reachable(bv.bv_page) };
             }
         }
-        list.truncate(n as usize);
         self.count_taken(done);
         // INVARIANT: As the iterator gave them; given back at once where a device cannot reach them.
         let pages = UserPages {
             list,
+            few,
+            count: n as usize,
             bytes: done,
             pinned,
         };
