@@ -7,7 +7,7 @@
 
 use crate::{
     attr,
-    chan::{self, Flow, Payload},
+    chan::{self, Failed, Flow, Payload},
     conn::Conn,
     errno,
     file::fetch,
@@ -16,7 +16,7 @@ use crate::{
     local,
     ops::file::{Bmap, Read, Write},
     proto::{
-        file::{BmapIn, ReadIn, WriteIn},
+        file::{BmapIn, ReadIn, WriteIn, WriteOut},
         flags::{InitFlags, WriteFlags},
         ids::{Fh, NodeId},
     },
@@ -153,13 +153,13 @@ impl Operations for Fuse {
         WriteBack::run(inode, wait)
     }
 
-    fn write_back(inode: &Inode, parts: WriteParts<Self>) {
+    fn write_back(inode: &Inode, parts: WriteParts<Self>) -> Result<(), WriteParts<Self>> {
         let conn: &Conn = inode.sb().data();
         let Some(handle) = inode.data().writeback.file() else {
             if crate::vfs::ratelimit() {
                 pr_err!("dirty data of a file that nobody has open for writing\n");
             }
-            return;
+            return Ok(());
         };
         let len = parts.len();
         let op = Write {
@@ -172,14 +172,9 @@ impl Operations for Fuse {
                 ..Default::default()
             },
         };
-        let ticket = inode.data().writeback.ticket();
-        chan::call_background(
-            &**conn.transport(),
-            Caller::default(),
-            &op,
-            Payload::WriteBack(parts),
-            Flow::ToServer(len as u32),
-            move |result, payload| {
+        let begin = || {
+            let ticket = inode.data().writeback.ticket();
+            move |result: Result<(WriteOut, usize), Failed>, payload| {
                 drop(handle);
                 let Payload::WriteBack(parts) = payload else {
                     return;
@@ -195,8 +190,25 @@ impl Operations for Fuse {
                     local::written_back(inode);
                     inode.data().writeback.written(ticket);
                 });
-            },
+            }
+        };
+        let sent = chan::try_call_background(
+            &**conn.transport(),
+            Caller::default(),
+            &op,
+            Payload::WriteBack(parts),
+            Flow::ToServer(len as u32),
+            begin,
         );
+        match sent {
+            Err((e, Payload::WriteBack(parts))) if e == ENOMEM => Err(parts),
+            Err((e, Payload::WriteBack(parts))) => {
+                parts.set_error(e);
+                parts.end(|_| ());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn device_block(inode: &Inode, block: u64) -> u64 {

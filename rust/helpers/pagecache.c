@@ -3,6 +3,7 @@
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/iomap.h>
 #include <linux/pagemap.h>
 #include <linux/stringhash.h>
 #include <linux/writeback.h>
@@ -72,6 +73,26 @@ RUST_FUSE_HELPER(size_t, retrieve_folio, struct address_space *mapping, loff_t p
 	}
 	folio_put(folio);
 	return len;
+}
+
+/*
+ * How many of the @len bytes at @offset of the folio are up to date, in whole blocks; where the first are not, how many are
+ * not, as a negative number.
+ */
+RUST_FUSE_HELPER(long, folio_valid, struct folio *folio, size_t offset, size_t len)
+{
+	size_t block = i_blocksize(folio->mapping->host), n;
+	bool valid;
+
+	/* Without state of blocks it is valid as a whole: else it would not be dirty. */
+	if (folio_test_uptodate(folio) || !folio_test_private(folio))
+		return len;
+	valid = iomap_is_partially_uptodate(folio, offset, min(block, len));
+	for (n = block; n < len; n += block)
+		if (iomap_is_partially_uptodate(folio, offset + n, min(block, len - n)) != valid)
+			break;
+	n = min(n, len);
+	return valid ? n : -(long)n;
 }
 
 /*

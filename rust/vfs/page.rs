@@ -20,6 +20,14 @@ pub(crate) unsafe trait Memory {
     fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result;
 }
 
+/// Memory that may be handed on without a copy.
+///
+/// # Safety
+///
+/// As for [`Memory`], and the pieces lie in pages of the page cache: references of them may be taken, and given to others who
+/// look at them later, even when the value is gone.
+pub(crate) unsafe trait SharedMemory: Memory {}
+
 /// Memory that a device may also write to.
 ///
 /// # Safety

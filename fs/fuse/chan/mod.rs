@@ -37,12 +37,17 @@ use crate::{
     proto::{flags::InitFlags, ids::Unique},
     vfs::cred::Caller,
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, mem::MaybeUninit};
 use kernel::{prelude::*, str::CStr, sync::Arc};
 use zerocopy::FromZeros;
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
 pub(crate) trait Transport: Send + Sync {
+    /// Takes memory that [`Self::submit`] may need, for where nothing is to fail then.
+    fn reserve(&self) -> Result {
+        Ok(())
+    }
+
     /// Sends a request. Its waiter is told the end, in any case exactly once.
     fn submit(&self, request: KBox<Request>);
 
@@ -243,25 +248,74 @@ pub(crate) fn call_background<O, F>(
     O: Operation + 'static,
     F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
 {
-    let ended = match KBox::<Then<O, F>>::new_uninit(GFP_KERNEL) {
-        Ok(ended) => ended,
-        Err(e) => return then(Err(Failed::known(e.into())), payload),
+    match prepare_background(t, who, op, payload, flow) {
+        Ok(prepared) => prepared.send(t, then),
+        Err((e, payload)) => then(Err(Failed::known(e)), payload),
+    }
+}
+
+/// As [`call_background`], but when nothing can be sent the payload comes back. Else `begin` gives what is called in the end.
+///
+/// # Errors
+///
+/// `ENOMEM`, and what [`Pool::take`] says.
+pub(crate) fn try_call_background<O, F>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+    begin: impl FnOnce() -> F,
+) -> Result<(), (Error, Payload)>
+where
+    O: Operation + 'static,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
+{
+    prepare_background(t, who, op, payload, flow).map(|prepared| prepared.send(t, begin()))
+}
+
+/// All that a request needs which nobody waits for.
+struct Prepared<O, F> {
+    request: KBox<Request>,
+    place: KBox<MaybeUninit<Then<O, F>>>,
+}
+
+fn prepare_background<O: Operation, F>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+) -> Result<Prepared<O, F>, (Error, Payload)> {
+    let memory = || {
+        t.reserve()?;
+        Ok((KBox::new_uninit(GFP_KERNEL)?, t.pool().take()?))
     };
-    let mut request = match t.pool().take() {
-        Ok(request) => request,
-        Err(e) => return then(Err(Failed::known(e)), payload),
+    let (place, mut request) = match memory() {
+        Ok(memory) => memory,
+        Err(e) => return Err((e, payload)),
     };
     if let Err(e) = request.prepare(t.pool(), who, op, payload, flow) {
         let payload = request.take_payload();
         t.pool().give(request);
-        return then(Err(Failed::known(e)), payload);
+        return Err((e, payload));
     }
-    request.set_ended(ended.write(Then {
-        then: Some(then),
-        _op: PhantomData,
-    }));
-    request.waiter().abandon();
-    t.pool().background().send(t, request);
+    Ok(Prepared { request, place })
+}
+
+impl<O, F> Prepared<O, F>
+where
+    O: Operation + 'static,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
+{
+    fn send(mut self, t: &dyn Transport, then: F) {
+        self.request.set_ended(self.place.write(Then {
+            then: Some(then),
+            _op: PhantomData,
+        }));
+        self.request.waiter().abandon();
+        t.pool().background().send(t, self.request);
+    }
 }
 
 /// Sends `op` on behalf of `owner`, which is told how it ends; with `wait`, before this returns, unless a fatal signal comes

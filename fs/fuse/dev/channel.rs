@@ -234,6 +234,14 @@ impl Channel {
 }
 
 impl Transport for Channel {
+    fn reserve(&self) -> Result {
+        match self.queue_for_request() {
+            // A session that is over refuses what is sent.
+            Err(e) if e != ENOMEM => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     fn submit(&self, request: KBox<Request>) {
         let (request, e) = match self.queue_for_request() {
             Ok(mut queue) => match queue.push(request) {

@@ -78,7 +78,11 @@ pub(crate) trait Operations: FileSystem {
     fn begin_write_back(inode: &Inode<Self>, wait: bool) -> Option<Self::Run<'_>>;
 
     /// Writes back, without waiting for the end.
-    fn write_back(inode: &Inode<Self>, parts: WriteParts<Self>);
+    ///
+    /// # Errors
+    ///
+    /// There is no memory to begin with: the parts come back.
+    fn write_back(inode: &Inode<Self>, parts: WriteParts<Self>) -> Result<(), WriteParts<Self>>;
 
     /// Where a block of the file is on its device, in blocks of the super block's size; 0 where that is not known.
     fn device_block(inode: &Inode<Self>, block: u64) -> u64;

@@ -5,7 +5,12 @@
 use super::{held::Held, Limit, Operations, Part, Parts};
 use crate::{
     bindings,
-    vfs::{from_err_ptr, iter::Write, page::Memory, FileSystem},
+    vfs::{
+        from_err_ptr,
+        iter::Write,
+        page::{Memory, SharedMemory},
+        FileSystem,
+    },
 };
 use kernel::prelude::*;
 
@@ -69,6 +74,9 @@ unsafe impl<T: FileSystem> Memory for Filled<T> {
         })
     }
 }
+
+// SAFETY: As above.
+unsafe impl<T: FileSystem> SharedMemory for Filled<T> {}
 
 /// What became of an attempt to copy into one folio.
 enum Copied {

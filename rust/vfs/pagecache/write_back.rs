@@ -5,9 +5,15 @@
 use super::{held::Held, Inode, Limit, Operations, Part, Parts, Wrap};
 use crate::{
     bindings,
-    vfs::{page::Memory, to_int, FileSystem},
+    vfs::{
+        page::{Memory, SharedMemory},
+        to_int, FileSystem,
+    },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{delay::fsleep, Delta},
+};
 
 /// Adjacent pieces of folios that are being written back. Dropping them ends that with `EIO`.
 ///
@@ -63,6 +69,17 @@ impl<T: FileSystem> WriteParts<T> {
         self.finish();
     }
 
+    /// Leaves them dirty, for the next time that the file is written back. Nobody may look for what is dirty in their folios now.
+    fn stay_dirty(mut self) {
+        for part in &self.parts.list {
+            let folio = part.folio.as_ptr();
+            // SAFETY: By the type invariant the folio is under writeback, which whoever takes it out of the page cache waits for.
+            // What was dirty of it was up to date, and no more than that is written.
+            unsafe { bindings::iomap_dirty_folio(bindings::rust_fuse_folio_mapping(folio), folio) };
+        }
+        self.finish();
+    }
+
     fn finish(&mut self) {
         let Some(inode) = self.inode().map(Inode::as_raw) else {
             return;
@@ -93,11 +110,39 @@ unsafe impl<T: FileSystem> Memory for WriteParts<T> {
     }
 }
 
+// SAFETY: As above.
+unsafe impl<T: FileSystem> SharedMemory for WriteParts<T> {}
+
+/// Milliseconds after which it is tried again where there is no memory.
+const PAUSES: [i64; 6] = [1, 2, 4, 8, 16, 32];
+/// Pieces that there is memory for before anything is begun with.
+const ROOM: usize = 8;
+/// How much is kept that there was no memory for, until it can be marked as dirty again.
+const KEPT: usize = 4;
+
 /// Collects what iomap finds dirty.
 struct Collector<'a, T: Operations> {
     inode: &'a Inode<T>,
     limit: Limit,
     parts: Parts,
+    /// Memory for the parts that come next.
+    spare: KVec<Part>,
+    /// What could not be sent. It is dirty no more for iomap, which says so once it is through with a folio.
+    kept: [Option<WriteParts<T>>; KEPT],
+    /// There was no memory.
+    short: bool,
+}
+
+/// Tries until there is memory, for a moment; then what is there to be given back comes back.
+fn with_memory<R>(mut left: R, mut attempt: impl FnMut(R) -> Result<(), R>) -> Result<(), R> {
+    for pause in PAUSES {
+        match attempt(left) {
+            Ok(()) => return Ok(()),
+            Err(back) => left = back,
+        }
+        fsleep(Delta::from_millis(pause));
+    }
+    attempt(left)
 }
 
 impl<T: Operations> Collector<'_, T> {
@@ -107,14 +152,52 @@ impl<T: Operations> Collector<'_, T> {
         if !parts.list.is_empty() {
             // INVARIANT: iomap gave us each, under writeback, and waits to be told its end.
             let held = Held::new(self.inode);
-            T::write_back(self.inode, WriteParts { parts, held });
+            self.parts.list = core::mem::take(&mut self.spare);
+            let unsent = with_memory(WriteParts { parts, held }, |parts| {
+                T::write_back(self.inode, parts)
+            });
+            if let Err(parts) = unsent {
+                self.short = true;
+                match self.kept.iter_mut().find(|place| place.is_none()) {
+                    Some(place) => *place = Some(parts),
+                    // It is lost, and whoever syncs the file is told.
+                    None => parts.set_error(ENOMEM),
+                }
+            }
+            self.short |= self.supply().is_err();
+        }
+    }
+
+    /// Takes memory for what comes next, so that there is some for whatever iomap begins with.
+    fn supply(&mut self) -> Result {
+        let (list, spare) = (&mut self.parts.list, &mut self.spare);
+        with_memory((), |()| {
+            let listed = list.reserve(ROOM, GFP_KERNEL);
+            listed
+                .and_then(|()| spare.reserve(ROOM, GFP_KERNEL))
+                .map_err(drop)
+        })
+        .map_err(|()| ENOMEM)
+    }
+
+    /// Marks what could not be sent as dirty again.
+    fn settle(&mut self) -> Result {
+        for parts in self.kept.iter_mut().filter_map(Option::take) {
+            parts.stay_dirty();
+        }
+        if self.short {
+            Err(ENOMEM)
+        } else {
+            Ok(())
         }
     }
 
     /// Adds a piece of a file that ends at `end`.
     fn add(&mut self, part: Part, pos: u64, end: u64) -> Result {
         let counts = part.len.min(end.saturating_sub(pos) as usize);
-        if !self.parts.fits(pos, counts, self.limit) {
+        let list = &mut self.parts.list;
+        let full = list.len() == list.capacity() && list.reserve(1, GFP_KERNEL).is_err();
+        if full || !self.parts.fits(pos, counts, self.limit) {
             self.send();
         }
         self.parts.push(part, pos, counts)
@@ -142,9 +225,21 @@ impl<T: Operations> Wrap<T> {
         unsafe {
             let collector = &mut *(*wpc).wb_ctx.cast::<Collector<'_, T>>();
             let len = (len as usize).min(collector.limit.bytes);
+            // Where a whole folio was marked as dirty again, parts of it may never have been read.
+            let offset = (pos - bindings::rust_fuse_folio_pos(folio) as u64) as usize;
+            let valid = bindings::rust_fuse_folio_valid(folio, offset, len);
+            if valid < 0 {
+                bindings::iomap_finish_folio_write((*wpc).inode, folio, -valid as usize);
+                return -valid;
+            }
+            let len = valid as usize;
             let added = Part::new(folio, pos, len)
                 .ok_or(EIO)
                 .and_then(|part| collector.add(part, pos, end));
+            if collector.short {
+                // Unless all has to be written there is no use in going on.
+                (*(*wpc).wbc).nr_to_write = 0;
+            }
             match added {
                 Ok(()) => len as isize,
                 Err(e) => e.to_errno() as isize,
@@ -186,7 +281,14 @@ impl<T: Operations> Wrap<T> {
             inode,
             limit: T::write_limit(inode),
             parts: Parts::new(),
+            spare: KVec::new(),
+            kept: [const { None }; KEPT],
+            short: false,
         };
+        if let Err(e) = collector.supply() {
+            drop(run);
+            return e.to_errno();
+        }
         let mut wpc = bindings::iomap_writepage_ctx {
             inode: inode.as_raw(),
             wbc,
@@ -203,7 +305,8 @@ impl<T: Operations> Wrap<T> {
             bindings::rust_fuse_memalloc_nofs_restore(flags);
             r
         };
+        let settled = collector.settle();
         drop(run);
-        to_int(kernel::error::to_result(r))
+        to_int(kernel::error::to_result(r).and(settled))
     }
 }

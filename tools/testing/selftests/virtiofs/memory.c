@@ -321,4 +321,53 @@ TEST_F_TIMEOUT(memory, none_at_times, 400)
 	EXPECT_LT(0, came[ENOMEM]);
 }
 
+#define KEPT (64 << 10)
+
+/*
+ * Writes, and syncs without memory, until that fails: the kernel may have written back before. Gives the seed of the data that it
+ * was, and writes nothing after that.
+ */
+static int sync_without_memory(int fd)
+{
+	char *buf = malloc(KEPT);
+	int seed;
+	pid_t pid;
+
+	let_fail(100, true);
+	pid = fork();
+	if (!pid) {
+		for (seed = 10; seed < 200; seed++) {
+			fill(buf, 0, KEPT, seed);
+			if (pwrite(fd, buf, KEPT, 0) != KEPT || write_to("/proc/self/make-it-fail", "1"))
+				_exit(1);
+			if (fsync(fd))
+				_exit(errno == ENOMEM ? seed : 2);
+			write_to("/proc/self/make-it-fail", "0");
+		}
+		_exit(0);
+	}
+	seed = end_of(pid);
+	let_fail(0, true);
+	return seed;
+}
+
+/* What there is no memory to write back for stays dirty: fsync says so, and the next pass with memory writes it. */
+TEST_F_TIMEOUT(memory, dirty_until_written, 100)
+{
+	const char *why = cannot_fail();
+	int fd, seed, synced, same;
+
+	if (why || strcmp(variant->features, "WRITEBACK_CACHE"))
+		SKIP(return, "%s", why ? why : "nothing is written back");
+	fd = open(at(&self->fs, "memory/kept"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	ASSERT_LE(0, fd);
+	seed = sync_without_memory(fd);
+	EXPECT_LE(10, seed);
+	synced = fsync(fd);
+	same = host_has(&self->fs, "memory/kept", KEPT, seed);
+	close(fd);
+	EXPECT_EQ(0, synced);
+	OURS(same == 0, "what there was no memory for is lost");
+}
+
 TEST_HARNESS_MAIN
