@@ -7,10 +7,11 @@
 use super::splice::PipePages;
 use crate::{
     bindings,
-    vfs::page::{Memory, WritableMemory},
+    vfs::page::{Memory, SharedMemory, WritableMemory},
 };
 use kernel::{
     iov::{IovIterDest, IovIterSource},
+    page::PAGE_SIZE,
     prelude::*,
 };
 
@@ -46,6 +47,37 @@ impl<'a, 'd> ToUser<'a, 'd> {
         if let To::Pipe(to) = &mut self.0 {
             to.expect(len);
         }
+    }
+
+    /// Whether the first `len` bytes of `memory` can be handed on by [`Self::share`], after `before` bytes that are copied.
+    pub(crate) fn can_share<M: SharedMemory>(
+        &mut self,
+        before: usize,
+        memory: &M,
+        len: usize,
+    ) -> bool {
+        let To::Pipe(to) = &mut self.0 else {
+            return false;
+        };
+        let mut pages = 0;
+        let _ = each_page(memory, len, &mut |_, _| {
+            pages += 1;
+            Ok(())
+        });
+        to.can_share(before, pages)
+    }
+
+    /// Hands the first `len` bytes on, by reference.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` unless [`Self::can_share`] said so.
+    pub(crate) fn share<M: SharedMemory>(&mut self, memory: &M, len: usize) -> Result {
+        let To::Pipe(to) = &mut self.0 else {
+            return Err(EFAULT);
+        };
+        // SAFETY: `SharedMemory` says so of each piece.
+        each_page(memory, len, &mut |ptr, n| unsafe { to.share(ptr, n) })
     }
 
     /// Copies bytes.
@@ -91,6 +123,26 @@ impl<'a, 'd> ToUser<'a, 'd> {
             }
         })
     }
+}
+
+/// Tells `f` of the first `len` bytes, in pieces that lie in one page each.
+fn each_page<M: Memory>(
+    memory: &M,
+    len: usize,
+    f: &mut dyn FnMut(*const u8, usize) -> Result,
+) -> Result {
+    let mut left = len;
+    memory.each(&mut |ptr, size| {
+        let (mut ptr, mut size) = (ptr.cast_const(), size.min(left));
+        left -= size;
+        while size > 0 {
+            let n = size.min(PAGE_SIZE - ptr.addr() % PAGE_SIZE);
+            f(ptr, n)?;
+            ptr = ptr.wrapping_add(n);
+            size -= n;
+        }
+        Ok(())
+    })
 }
 
 /// A write call: where it copies from.

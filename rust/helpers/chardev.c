@@ -45,6 +45,15 @@ RUST_FUSE_HELPER(unsigned int, pipe_room, const struct pipe_inode_info *pipe)
 	return used < pipe->max_usage ? pipe->max_usage - used : 0;
 }
 
+/* The page that has what lies at @address in the linear map, with another reference. */
+RUST_FUSE_HELPER(struct page *, get_page_at, const void *address)
+{
+	struct page *page = virt_to_page(address);
+
+	get_page(page);
+	return page;
+}
+
 RUST_FUSE_HELPER(void, memcpy, void *to, const void *from, size_t len)
 {
 	memcpy(to, from, len);

@@ -119,7 +119,6 @@ impl Channel {
             Self::finish(this, request, Err(e));
             return Ok(None);
         }
-        to.expect(len);
         if request.copy_message(to).is_err() {
             remove();
             Self::finish(this, request, Err(EIO));

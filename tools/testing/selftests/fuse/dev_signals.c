@@ -212,6 +212,10 @@ TEST_F(dev_signals, sigio)
 	fcntl(v->fd, F_SETFL, O_NONBLOCK);
 }
 
+#define SPLICED 65536
+/* Header and arguments of a WRITE. */
+#define HEAD 80
+
 /* A server that reads and writes by way of a pipe. */
 static void serve_spliced(int fd, struct shared *s)
 {
@@ -235,16 +239,24 @@ static void serve_spliced(int fd, struct shared *s)
 		ssize_t n = splice(fd, NULL, to[1], NULL, BUF, SPLICE_F_MOVE);
 		struct fuse_in_header *h = (void *)in;
 		void *arg = in + sizeof(*h);
-		size_t len = 0;
+		size_t len = 0, first = n < HEAD ? n : HEAD;
 
-		if (n <= 0 || read(to[0], in, n) != n || n != h->len)
+		if (n <= 0 || read(to[0], in, first) != (ssize_t)first || n != h->len)
+			_exit(2);
+		/* What it carries stays in the pipe for so long. */
+		if (h->opcode == FUSE_WRITE && ((struct fuse_write_in *)arg)->size == SPLICED) {
+			s->held += s->hold == FUSE_WRITE;
+			while (s->hold == FUSE_WRITE)
+				usleep(1000);
+		}
+		if (read(to[0], in + first, n - first) != (ssize_t)(n - first))
 			_exit(2);
 		s->count[h->opcode & 63]++;
 		memset(&out, 0, sizeof(out.h) + sizeof(out.o));
 		switch (h->opcode) {
 		case FUSE_INIT:
 			out.o.init = (struct fuse_init_out){ .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
-				.max_write = 65536, .max_pages = 16, .flags = FUSE_MAX_PAGES,
+				.max_write = 65536, .max_pages = 16, .flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES,
 				.max_readahead = ((struct fuse_init_in *)arg)->max_readahead };
 			s->init_flags = ((struct fuse_init_in *)arg)->flags;
 			len = sizeof(out.o.init);
@@ -318,6 +330,66 @@ TEST_F(dev_signals, splice)
 	close(fd);
 	EXPECT_EQ(FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE,
 		  self->s->init_flags & (FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE));
+}
+
+static pid_t write_all(int fd, const char *data)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(pwrite(fd, data, SPLICED, 0) == SPLICED ? 0 : 1);
+	return pid;
+}
+
+/* What is written from the page cache goes into the pipe by reference: what is stored in a mapping meanwhile is in it. */
+TEST_F(dev_signals, splice_shares)
+{
+	static char want[SPLICED];
+	struct server *v = &self->v;
+	int fd, status = -1;
+	pid_t writer, storer;
+	bool stored;
+	char *map;
+
+	ASSERT_EQ(0, server_mount(v, ""));
+	v->pid = fork();
+	if (!v->pid)
+		serve_spliced(v->fd, self->s);
+	close(v->fd);
+	v->fd = -1;
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	map = mmap(NULL, SPLICED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	memset(want, 3, sizeof(want));
+	map[8192] = 1;
+	self->s->hold = FUSE_WRITE;
+	writer = write_all(fd, want);
+	EXPECT_TRUE(soon(self->s->held == 1));
+	storer = fork();
+	if (!storer) {
+		map[8192 + 7] = 9;
+		_exit(0);
+	}
+	stored = soon(waitpid(storer, NULL, WNOHANG) == storer);
+	self->s->hold = 0;
+	if (!stored)
+		waitpid(storer, NULL, 0);
+	/* With the C module the store waits for the WRITE, and may come after it. */
+	EXPECT_TRUE(stored || module_is_c());
+	EXPECT_EQ(writer, waitpid(writer, &status, 0));
+	EXPECT_EQ(0, status);
+	want[8192 + 7] = stored ? 9 : self->s->data[8192 + 7];
+	EXPECT_EQ(0, memcmp(want, self->s->data, SPLICED));
+	/* A server that is killed with pages in its pipe. */
+	self->s->hold = FUSE_WRITE;
+	writer = write_all(fd, want);
+	EXPECT_TRUE(soon(self->s->held == 2));
+	server_kill(v);
+	EXPECT_TRUE(soon(waitpid(writer, &status, WNOHANG) == writer));
+	EXPECT_EQ(1, WEXITSTATUS(status));
+	munmap(map, SPLICED);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
