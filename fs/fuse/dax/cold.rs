@@ -8,19 +8,40 @@
 use super::{
     pass::Pass,
     pin::{Pin, Want, Why},
+    policy,
     ranges::{By, RangeId, Take, RANGE_SHIFT, RANGE_SIZE},
     whose::owner,
     Dax,
 };
 use crate::{inode::Inode, vfs::time::Moment};
-use kernel::sync::Arc;
+use kernel::sync::{
+    atomic::{Atomic, Relaxed},
+    Arc,
+};
 
-/// A pass that has lost its range waits so many milliseconds for others to be done with theirs: mostly that of one is over
-/// before, as many ranges as there are CPUs at work are read or written as fast as memory allows.
-const PATIENCE_MS: u64 = 50;
-
-/// After so many milliseconds it looks again which range is not used any more.
+/// After so many milliseconds a pass that waits looks again which range is not used any more.
 const LOOK_MS: u32 = 4;
+
+/// How long a pass waits, as those before it have found out. A hint only: concurrent waits may miss each other.
+pub(super) struct Patience(Atomic<u64>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Atomic::new(policy::PATIENCE_MS))
+    }
+}
+
+impl Patience {
+    fn is_over(&self, since: Moment) -> bool {
+        since.elapsed_ms() >= self.0.load(Relaxed)
+    }
+
+    /// Notes how a wait ended.
+    fn learn(&self, since: Moment, got: bool) {
+        let next = policy::next_patience(self.0.load(Relaxed), since.elapsed_ms(), got);
+        self.0.store(next, Relaxed);
+    }
+}
 
 impl Dax {
     /// Pins the part at `pos`, for which no range is free, if it is worth one: for a sequential pass of an open file (`pass`
@@ -43,7 +64,9 @@ impl Dax {
                 pinned => return pinned,
             }
         }
-        let taken = if comes_in || pass.is_some_and(|pass| pass.may_take(pos, inode.size())) {
+        // While somebody is in line nothing can be taken: that is no try, and the next access may.
+        let may_take = |pass: &Pass| self.is_turn(None) && pass.may_take(pos, inode.size());
+        let taken = if comes_in || pass.is_some_and(may_take) {
             (By::Pass, Take::Over { behind })
         } else if self.heat.lock().miss(owner(inode, index)) {
             (By::Access, Take::Over { behind: None })
@@ -86,12 +109,18 @@ impl Dax {
             let seen = self.chances();
             match self.pin(inode, pos >> RANGE_SHIFT, &want) {
                 Err(Why::NoRange) => (),
-                pinned => return pinned,
+                pinned => {
+                    if place.is_some() && pinned.is_ok() {
+                        self.patience.learn(since, true);
+                    }
+                    return pinned;
+                }
             }
             let Some(pass) = waits else {
                 return Err(Why::NoRange);
             };
-            if since.elapsed_ms() >= PATIENCE_MS {
+            if self.patience.is_over(since) {
+                self.patience.learn(since, false);
                 pass.waited_in_vain(pos);
                 return Err(Why::NoRange);
             }

@@ -107,6 +107,8 @@ pub(crate) struct Dax {
     /// Which parts of files are worth a range.
     #[pin]
     heat: SpinLock<policy::Heat<KVVec<u8>>>,
+    /// How long passes wait for a range.
+    patience: cold::Patience,
     /// Counts changes of the table that somebody may wait for.
     epoch: Atomic<u64>,
     /// Tasks that wait for a change, or are about to.
@@ -207,6 +209,7 @@ impl Dax {
                 ranges <- new_spinlock!(ranges, "fuse dax ranges"),
                 hits: Hits::new(words),
                 heat <- new_spinlock!(heat, "fuse dax heat"),
+                patience: cold::Patience::default(),
                 epoch: Atomic::new(0),
                 waiting: Atomic::new(0),
                 stats,

@@ -41,6 +41,25 @@ pub fn is_worth_waiting(pos: u64, size: u64, last: u64) -> bool {
     wants_much(pos, size) && (last == 0 || pos.abs_diff(last) >= RANGE_SIZE)
 }
 
+/// How long, in milliseconds, the first pass waits for a range that nobody needs. Most are over sooner: as many ranges as there are
+/// CPUs at work are read or written as fast as memory allows, in a guest that is emulated in some 200 ms.
+pub const PATIENCE_MS: u64 = 500;
+
+/// The least and the most that it becomes.
+const PATIENCE_LEAST_MS: u64 = 20;
+const PATIENCE_MOST_MS: u64 = 1000;
+
+/// How long the next pass waits, after one had `patience` and got a range after `waited` milliseconds, or did not: several times
+/// as long as it takes those who have the ranges to be through, and less and less where they never are.
+pub fn next_patience(patience: u64, waited: u64, got: bool) -> u64 {
+    let next = if got {
+        patience.max(waited.saturating_mul(4))
+    } else {
+        patience / 2
+    };
+    next.clamp(PATIENCE_LEAST_MS, PATIENCE_MOST_MS)
+}
+
 fn wants_much(pos: u64, size: u64) -> bool {
     let rest = RANGE_SIZE - (pos & (RANGE_SIZE - 1));
     size.saturating_sub(pos).min(rest) >= PASS_LEAST
