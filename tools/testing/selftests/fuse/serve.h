@@ -284,15 +284,20 @@ static void serve(int fd, struct shared *s)
 			struct fuse_read_in *r = (void *)arg;
 
 			body = data;
+			if (s->read_takes)
+				usleep(s->read_takes);
 			if (data_fd >= 0) {
 				n = pread(data_fd, data, r->size, r->offset);
 				error = n < 0 ? -errno : 0;
 				len = n < 0 ? 0 : n;
 				break;
 			}
-			len = r->offset >= s->size ? 0 : r->size;
-			if (r->offset + len > s->size)
-				len = s->size - r->offset;
+			/* Another thread may change it. */
+			uint64_t size = s->size;
+
+			if (r->offset >= size)
+				break;
+			len = r->size > size - r->offset ? size - r->offset : r->size;
 			memcpy(data, s->data + r->offset, len);
 			break;
 		}
@@ -401,6 +406,7 @@ static void serve(int fd, struct shared *s)
 		case FUSE_FLUSH:
 		case FUSE_FSYNC:
 		case FUSE_ACCESS:
+		case FUSE_FALLOCATE:
 		case FUSE_SETLK:
 		case FUSE_SETLKW:
 			break;

@@ -51,6 +51,7 @@ struct shared {
 	volatile uint32_t open_flags;
 	volatile int backing_id;	/* of what is opened */
 	volatile uint32_t max_stack_depth;
+	volatile uint32_t read_takes;	/* microseconds */
 	volatile uint32_t hold;		/* this opcode is answered when this is 0 again */
 	volatile uint64_t init_flags;
 	volatile uint32_t minor;
