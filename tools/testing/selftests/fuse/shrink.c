@@ -46,6 +46,8 @@ FIXTURE_SETUP(shrink)
 FIXTURE_TEARDOWN(shrink)
 {
 	for (int i = 0; i < READERS; i++) {
+		if (self->readers[i] <= 0)
+			continue;
 		kill(self->readers[i], SIGKILL);
 		waitpid(self->readers[i], NULL, 0);
 	}
@@ -81,6 +83,8 @@ TEST_F_TIMEOUT(shrink, while_read, 120)
 	int status = -1, i, fd, before;
 	pid_t pid;
 
+	if (module_is_c() && variant->opcode == FUSE_FALLOCATE)
+		SKIP(return, "known difference: the C client waits until the readers stop");
 	for (i = 0; i < READERS; i++)
 		self->readers[i] = reader(&self->v, i);
 	ASSERT_TRUE(soon(self->v.s->count[FUSE_READ] > 2 * READERS));

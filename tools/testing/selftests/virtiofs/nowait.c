@@ -24,8 +24,8 @@ FIXTURE_SETUP(nowait)
 	if (!server_is_daxfsd() || !has_tag("dax"))
 		SKIP(return, "no device with a window");
 	ASSERT_EQ(0, fs_mount(&self->fs, "dax", "dax=always"));
-	ASSERT_EQ(0, host_make(&self->fs, "n", SIZE, 1));
-	self->fd = open(at(&self->fs, "n"), O_RDWR);
+	ASSERT_EQ(0, host_make(&self->fs, "nowait-data", SIZE, 1));
+	self->fd = open(at(&self->fs, "nowait-data"), O_RDWR);
 	ASSERT_GE(self->fd, 0);
 	self->buf = malloc(2 * RANGE);
 	memset(self->buf, 0, 2 * RANGE);
@@ -105,7 +105,7 @@ TEST_F(nowait, writes_what_is_mapped)
 	EXPECT_EQ(0, asked(&self->fs));
 	ASSERT_EQ(PAGE, pread(self->fd, self->buf + PAGE, PAGE, 8 * PAGE));
 	EXPECT_EQ(0, memcmp(self->buf, self->buf + PAGE, PAGE));
-	EXPECT_EQ(0, host(&self->fs, NULL, 0, "cmp -n 4096 n n 0 32768"));
+	EXPECT_EQ(0, host(&self->fs, NULL, 0, "cmp -n 4096 nowait-data nowait-data 0 32768"));
 }
 
 /* Who would wait for the server does not, nor for who does. */
@@ -141,7 +141,7 @@ TEST_F(nowait, not_without_dax)
 	self->fd = -1;
 	ASSERT_EQ(0, fs_umount(&self->fs));
 	ASSERT_EQ(0, fs_mount(&self->fs, "dax", "dax=never"));
-	self->fd = open(at(&self->fs, "n"), O_RDWR);
+	self->fd = open(at(&self->fs, "nowait-data"), O_RDWR);
 	ASSERT_GE(self->fd, 0);
 	ASSERT_EQ(PAGE, pread(self->fd, self->buf, PAGE, 0));
 	EXPECT_EQ(-EOPNOTSUPP, get(self->fd, self->buf, PAGE, 0));

@@ -100,13 +100,13 @@ try "unbound with mappings: pages, huge, private" mapped gone back
 # Files of a mount below the one that is unbound.
 below() {
 	ctl dax enable SUBMOUNTS >/dev/null && start &&
-		ctl host dax 'mkdir -p sub && busybox mount -t tmpfs none sub && head -c 8388608 /dev/zero >sub/file' >/dev/null || return
-	held=sub/file
+		ctl host dax 'mkdir inside && busybox mount -t tmpfs none inside && head -c 8388608 /dev/zero >inside/file' >/dev/null || return
+	held=inside/file
 	hold a pages && hold b huge && "$1" dax || return
 	held=
 	touch "$dir/go"
 	ended a "$BAD" && ended b "$BAD" || return
-	umount "$m" && "$2" && ctl dax defaults >/dev/null && works && ctl host dax 'busybox umount -l sub && rmdir sub' >/dev/null
+	umount "$m" && "$2" && ctl dax defaults >/dev/null && works && ctl host dax 'busybox umount -l inside && rmdir inside' >/dev/null
 }
 try "unbound with mappings of a mount below" below gone back
 
