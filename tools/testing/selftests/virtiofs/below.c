@@ -267,9 +267,11 @@ TEST_F(below, outlives_the_whole)
 	EXPECT_EQ(0, counter(&self->fs, "READ"));
 	LET_GO(OTHER);
 	ASSERT_EQ(0, umount(self->elsewhere));
-	EXPECT_EQ(0, counter(&self->fs, "left_mapped"));
-	if (!module_is_c())
+	/* The C client leaves it to DESTROY, if its worker has not come so far. */
+	if (!module_is_c()) {
+		EXPECT_EQ(0, counter(&self->fs, "left_mapped"));
 		EXPECT_EQ(0, window_number("second", "ranges_total"));
+	}
 	EXPECT_EQ(0, fs_mount(&self->fs, "second", "dax=always"));
 }
 
