@@ -219,6 +219,7 @@ TEST_F(faults, sparse)
 TEST_F(faults, wait_for_device)
 {
 	char *p = map_at(self->fd, SIZE, PROT_READ | PROT_WRITE, variant->huge);
+	long count, least = variant->huge ? 1 : PAGES;
 	int status;
 	pid_t pid;
 
@@ -231,7 +232,10 @@ TEST_F(faults, wait_for_device)
 		_exit(variant->huge && huge_pages(p, RANGE) != PAGES);
 	}
 	pause_ms(100);
-	EXPECT_EQ(variant->huge ? 1 : PAGES, faults_of(p, RANGE, true));
+	count = faults_of(p, RANGE, true);
+	EXPECT_LE(least, count);
+	/* About once in 20 times one comes twice, at any page, as the other process ends meanwhile. */
+	EXPECT_GE(least + 1, count);
 	EXPECT_EQ(variant->huge ? PAGES : 0, huge_pages(p, RANGE));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
