@@ -92,9 +92,6 @@ fn read(io: &mut iter::Read<'_, Fuse>) -> Result<usize> {
         writeback::sync(inode, io.pos(), end)?;
         return direct::read_call(io);
     }
-    if io.nowait() {
-        return dax::now::read(io);
-    }
     // The file may have grown meanwhile.
     let past_end = io.pos().saturating_add(io.len() as u64) > inode.size();
     if inode.is_dax() {
@@ -232,9 +229,6 @@ impl crate::vfs::file::Operations for Fuse {
             return passthrough::write(io, backing);
         }
         let inode = io.file().inode();
-        if io.nowait() {
-            return dax::now::write(io);
-        }
         if io.append() || local::caches_writes(inode) {
             // Where the end is, is for the server to say.
             stat::refresh_size(io.file(), io.append())?;

@@ -216,7 +216,6 @@ impl core::ops::Deref for Mount {
 impl FileSystem for Fuse {
     const INODE_CACHE: &'static CStr = c"rust_fuse_inode";
     const MAGIC: u64 = 0x6573_5546;
-    const DAX_NEED_NOT_WAIT: bool = true;
 
     type Super = Mount;
     type Inode = InodeData;

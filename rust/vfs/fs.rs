@@ -107,9 +107,6 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Calls for files that are reached by DAX may ask not to wait ([`nowait`](super::iter::Io::nowait)); calls for others may not.
-    const DAX_NEED_NOT_WAIT: bool = false;
-
     /// What positions mean in an open file or directory.
     fn positions(_file: &Self::File) -> Positions {
         Positions::Any

@@ -75,13 +75,6 @@ impl<'a, T: FileSystem, const WRITE: bool> Io<'a, T, WRITE> {
         unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_DIRECT != 0 }
     }
 
-    /// Whether the call is to fail with `EAGAIN` rather than to wait. Only where
-    /// [the file system says so](FileSystem::DAX_NEED_NOT_WAIT).
-    pub(crate) fn nowait(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.iocb).ki_flags & bindings::RUST_FUSE_IOCB_NOWAIT != 0 }
-    }
-
     /// Counts bytes that were taken by other means.
     pub(in crate::vfs) fn count_taken(&mut self, len: usize) {
         self.taken += len;

@@ -43,7 +43,7 @@ use zerocopy::FromZeros;
 
 /// What carries requests to a server. Its methods may be called from every thread, and do not wait for the server.
 pub(crate) trait Transport: Send + Sync {
-    /// Takes memory that [`Self::submit`] may need, for where nothing is to fail then.
+    /// Takes memory that the next [`Self::submit`] may need, so that it is unlikely to fail for lack of it: others may be faster.
     fn reserve(&self) -> Result {
         Ok(())
     }
@@ -271,6 +271,9 @@ where
     O: Operation + 'static,
     F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
 {
+    if let Err(e) = t.reserve() {
+        return Err((e, payload));
+    }
     prepare_background(t, who, op, payload, flow).map(|prepared| prepared.send(t, begin()))
 }
 
@@ -287,10 +290,7 @@ fn prepare_background<O: Operation, F>(
     payload: Payload,
     flow: Flow,
 ) -> Result<Prepared<O, F>, (Error, Payload)> {
-    let memory = || {
-        t.reserve()?;
-        Ok((KBox::new_uninit(GFP_KERNEL)?, t.pool().take()?))
-    };
+    let memory = || Ok((KBox::new_uninit(GFP_KERNEL)?, t.pool().take()?));
     let (place, mut request) = match memory() {
         Ok(memory) => memory,
         Err(e) => return Err((e, payload)),

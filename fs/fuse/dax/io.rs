@@ -29,7 +29,7 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 const FRUITLESS: u32 = 3;
 
 /// Bytes from `pos` to the end of its range.
-pub(super) fn rest_of_range(pos: u64) -> u64 {
+fn rest_of_range(pos: u64) -> u64 {
     RANGE_SIZE - (pos & (RANGE_SIZE - 1))
 }
 

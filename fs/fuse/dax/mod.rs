@@ -4,8 +4,8 @@
 //!
 //! The window is cut into ranges of 2 MiB ([`ranges`]: which is free, which maps what). An inode knows which range each of
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
-//! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`now`] does so
-//! without waiting, [`fault`] serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a
+//! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
+//! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a
 //! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] says who is next.
 //! [`cleaner`] unmaps what inodes leave behind. [`whose`] leads from a range back to its inode.
 //!
@@ -20,7 +20,6 @@ pub(crate) mod fault;
 pub(crate) mod io;
 mod line;
 pub(crate) mod map;
-pub(crate) mod now;
 pub(crate) mod pass;
 pub(crate) mod pin;
 pub mod policy;

@@ -100,26 +100,15 @@ impl Dax {
         index: u64,
         want: &Want<'_>,
     ) -> Result<Pin<'a>, Why> {
-        match self.pin_mapped(inode, index, want.write) {
-            Some(pin) => Ok(pin),
-            None => self.pin_or_map(inode, index, *want),
+        if let Some(id) = inode.data().ranges.get(index) {
+            if let Some(using) = self.hits.hit(id, want.write) {
+                return Ok(Pin {
+                    dax: self,
+                    using: Some(using),
+                });
+            }
         }
-    }
-
-    /// Pins the range of `index` if it is there. Waits for nothing, and takes no lock.
-    #[inline]
-    pub(super) fn pin_mapped<'a>(
-        self: &'a Arc<Self>,
-        inode: &Inode,
-        index: u64,
-        write: bool,
-    ) -> Option<Pin<'a>> {
-        let id = inode.data().ranges.get(index)?;
-        let using = self.hits.hit(id, write)?;
-        Some(Pin {
-            dax: self,
-            using: Some(using),
-        })
+        self.pin_or_map(inode, index, *want)
     }
 
     /// As [`Self::pin`], for what is not there yet.

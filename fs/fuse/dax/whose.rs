@@ -5,7 +5,8 @@
 //! All super blocks of a session share its window, and one node id may stand for an inode in each of them, so a file is known by
 //! the number of its super block ([`Parts`](crate::virtiofs::Parts)) and its node id. The way back does not wait: an inode or a super block
 //! that is about to go is passed over, as its end may wait for pages that somebody has pinned, and gives up all ranges anyhow. While the
-//! inode is looked at its super block is lent, so an unmount waits for that, which takes nothing but the locks below.
+//! inode is looked at its super block is lent, and an unmount waits for that: who looks may take the invalidate lock, which nobody
+//! holds who waits for the server, and nothing else.
 //!
 //! Takes the spinlocks of the parts, of a mount and of the VFS's hash of inodes, one at a time.
 

@@ -188,7 +188,7 @@ fn write_once(io: &mut iter::Write<'_, Fuse>, n: usize, turn: &Turn<'_>) -> Resu
 }
 
 /// `O_DSYNC` and what `O_SYNC` has besides.
-pub(crate) const O_SYNC: u32 = 0o4010000;
+const O_SYNC: u32 = 0o4010000;
 
 /// Reads or writes once by the caller's own memory, and says how much was to be moved. `None` when it has to be copied.
 fn once<const WRITE: bool>(

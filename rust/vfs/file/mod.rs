@@ -120,23 +120,20 @@ pub(crate) enum Positions {
     None,
 }
 
-/// Says what positions mean in a file, and whether calls for it may ask not to wait.
+/// Says what positions mean in a file.
 ///
 /// # Safety
 ///
-/// `file` belongs to `T` and is being opened, after the VFS has set its mode.
-unsafe fn set_mode<T: FileSystem>(file: *mut bindings::file, positions: Positions) {
-    // SAFETY: By the caller's promise; nobody else uses the file yet, and these only change its mode.
+/// `file` is being opened, after the VFS has set its mode.
+unsafe fn set_positions(file: *mut bindings::file, positions: Positions) {
+    // SAFETY: By the caller's promise; both only change the mode of the file.
     unsafe {
         match positions {
             Positions::Any => 0,
             Positions::Sequential => bindings::nonseekable_open((*file).f_inode, file),
             Positions::None => bindings::stream_open((*file).f_inode, file),
-        };
-        if T::DAX_NEED_NOT_WAIT && Inode::<T>::from_raw((*file).f_inode).is_dax() {
-            (*file).f_mode |= bindings::RUST_FUSE_FMODE_NOWAIT;
         }
-    }
+    };
 }
 
 /// A file that is being opened.
@@ -183,7 +180,7 @@ unsafe fn set_data<T: FileSystem>(file: *mut bindings::file, r: Result<KBox<T::F
         // SAFETY: By the caller's promise; `take_data` takes the box back.
         unsafe {
             (*file).private_data = KBox::into_raw(data).cast();
-            set_mode::<T>(file, positions);
+            set_positions(file, positions);
         }
     }))
 }

@@ -113,8 +113,6 @@ impl<T: Operations> Wrap<T> {
         splice_write: Some(bindings::iter_file_splice_write),
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         fadvise: Some(Self::fadvise),
-        // For files that need not wait; others refuse such calls before this is looked at.
-        fop_flags: bindings::RUST_FUSE_FOP_BUFFER_WASYNC,
         // SAFETY: A table without operations is valid.
         ..unsafe { core::mem::zeroed() }
     };
@@ -403,7 +401,7 @@ pub(in crate::vfs) unsafe fn adopt<T: Operations>(
         (*file).private_data = KBox::into_raw(data).cast();
         to_result(bindings::generic_file_open(inode.as_raw(), file))
             .and_then(|()| to_result(bindings::finish_open(file, dentry, Some(opened::<T>))))
-            .inspect(|()| super::set_mode::<T>(file, positions))
+            .inspect(|()| super::set_positions(file, positions))
     };
     if r.is_err() {
         // SAFETY: The file was not opened, so nothing else takes its data.

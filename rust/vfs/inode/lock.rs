@@ -46,13 +46,6 @@ impl<T: FileSystem> Inode<T> {
         Ok(Locked::new(self, bindings::rust_fuse_inode_unlock_shared))
     }
 
-    /// Takes the inode lock for reading if nobody has it for writing.
-    pub(crate) fn try_lock_shared(&self) -> Option<Locked<'_, T>> {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::rust_fuse_inode_trylock_shared(self.as_raw()) }
-            .then(|| Locked::new(self, bindings::rust_fuse_inode_unlock_shared))
-    }
-
     /// Keeps faults out: the invalidate lock for writing. For files that are reached by DAX, where nobody who has it waits
     /// for the server.
     pub(crate) fn invalidate_lock(&self) -> Invalidate<'_, T> {

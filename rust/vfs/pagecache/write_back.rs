@@ -133,9 +133,13 @@ struct Collector<'a, T: Operations> {
     short: bool,
 }
 
-/// Tries until there is memory, for a moment; then what is there to be given back comes back.
-fn with_memory<R>(mut left: R, mut attempt: impl FnMut(R) -> Result<(), R>) -> Result<(), R> {
-    for pause in PAUSES {
+/// Tries until there is memory, for a moment unless there was none before; then what is there to be given back comes back.
+fn with_memory<R>(
+    short: bool,
+    mut left: R,
+    mut attempt: impl FnMut(R) -> Result<(), R>,
+) -> Result<(), R> {
+    for pause in PAUSES.iter().copied().filter(|_| !short) {
         match attempt(left) {
             Ok(()) => return Ok(()),
             Err(back) => left = back,
@@ -153,7 +157,7 @@ impl<T: Operations> Collector<'_, T> {
             // INVARIANT: iomap gave us each, under writeback, and waits to be told its end.
             let held = Held::new(self.inode);
             self.parts.list = core::mem::take(&mut self.spare);
-            let unsent = with_memory(WriteParts { parts, held }, |parts| {
+            let unsent = with_memory(self.short, WriteParts { parts, held }, |parts| {
                 T::write_back(self.inode, parts)
             });
             if let Err(parts) = unsent {
@@ -171,7 +175,7 @@ impl<T: Operations> Collector<'_, T> {
     /// Takes memory for what comes next, so that there is some for whatever iomap begins with.
     fn supply(&mut self) -> Result {
         let (list, spare) = (&mut self.parts.list, &mut self.spare);
-        with_memory((), |()| {
+        with_memory(self.short, (), |()| {
             let listed = list.reserve(ROOM, GFP_KERNEL);
             listed
                 .and_then(|()| spare.reserve(ROOM, GFP_KERNEL))
