@@ -12,7 +12,7 @@
 use crate::{
     access,
     conn::Conn,
-    inode::{wants_dax, Inode},
+    inode::{wants_dax, Inode, State},
     local, passthrough,
     proto::{
         attr::Attr,
@@ -25,7 +25,11 @@ use crate::{
     },
     Fuse,
 };
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::lock::{spinlock::SpinLockBackend, Guard},
+};
 
 /// The bits of a mode that are the type.
 pub(crate) const S_IFMT: u32 = 0o170000;
@@ -65,6 +69,11 @@ pub(crate) fn to_vfs(attr: &Attr) -> Attributes {
     }
 }
 
+/// The time of the last change of the data, as an inode has it.
+fn mtime(attr: &Attr) -> (i64, u32) {
+    (attr.mtime as i64, attr.mtimensec.min(999_999_999))
+}
+
 /// The preferred block size, as a power of two.
 pub(crate) fn block_bits(attr: &Attr) -> u32 {
     attr.blksize.checked_ilog2().unwrap_or(12).clamp(9, 30)
@@ -84,9 +93,35 @@ pub(crate) fn take(
     version: u64,
     hint: Option<AttrFlags>,
 ) {
-    let conn: &Conn = inode.sb().data();
-    let attr = &passthrough::corrected(inode, attr);
+    take_with(inode, attr, ttl, version, hint, |_| ());
+}
+
+/// As [`take`], and does something else before, under the same lock.
+pub(crate) fn take_with<R>(
+    inode: &Inode,
+    attr: &Attr,
+    ttl: (u64, u32),
+    version: u64,
+    hint: Option<AttrFlags>,
+    before: impl FnOnce(&mut State) -> R,
+) -> R {
+    let corrected = passthrough::corrected(inode, attr);
+    let attr = corrected.as_ref().unwrap_or(attr);
     let mut state = inode.data().state.lock();
+    let done = before(&mut state);
+    take_locked(inode, state, attr, ttl, version, hint);
+    done
+}
+
+fn take_locked(
+    inode: &Inode,
+    mut state: Guard<'_, State, SpinLockBackend>,
+    attr: &Attr,
+    ttl: (u64, u32),
+    version: u64,
+    hint: Option<AttrFlags>,
+) {
+    let conn: &Conn = inode.sb().data();
     if state.attr_version > version {
         return;
     }
@@ -100,10 +135,12 @@ pub(crate) fn take(
     }
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
+    let keeps_times = kept || (state.changed > version && local::caches_writes(inode));
     inode.set_attributes(&Attributes {
-        keeps_times: kept || (state.changed > version && local::caches_writes(inode)),
+        keeps_times,
         ..to_vfs(attr)
     });
+    let new_mtime = if keeps_times { old_mtime } else { mtime(attr) };
     if conn.has(InitFlags::POSIX_ACL) {
         inode.forget_acls();
     }
@@ -121,7 +158,7 @@ pub(crate) fn take(
         if shrinks {
             shrink(inode, size, ours);
         }
-    } else if !kept && (size != old_size || inode.mtime() != old_mtime) {
+    } else if !kept && (size != old_size || new_mtime != old_mtime) {
         if shrinks {
             // Who is killed while a page is read leaves it to the next one that the server tells of a size.
             match inode.lock_settled(size, u64::MAX) {

@@ -31,7 +31,10 @@ use crate::{
 use kernel::{
     new_spinlock,
     prelude::*,
-    sync::{Arc, SpinLock},
+    sync::{
+        atomic::{Acquire, Atomic, Relaxed, Release},
+        Arc, SpinLock,
+    },
 };
 
 /// An inode of a FUSE mount.
@@ -44,6 +47,10 @@ pub(crate) type InodeRef = crate::vfs::inode::Ref<Fuse>;
 pub(crate) struct InodeData {
     #[pin]
     pub(crate) state: SpinLock<State>,
+    /// Which life of its node id it is. Set before others see the inode.
+    generation: Atomic<u64>,
+    /// Of a directory: the connection's version when the server said that a name in it changed.
+    name_told: Atomic<u64>,
     /// Whether attributes are to be read along with names.
     pub(crate) advice: readdir::Advice,
     /// Of a directory: somebody has his turn in it.
@@ -75,7 +82,6 @@ pub(crate) struct State {
     forget: Option<KBox<ForgetNode>>,
     /// Where another file system begins: a reference that this inode and the root of that one share.
     submount: Option<Arc<Lookup>>,
-    generation: u64,
     /// Until when the attributes are believed.
     pub(crate) valid_until: Moment,
     /// Attributes ([`fields`]) that are not believed all the same, because something changed them.
@@ -90,8 +96,6 @@ pub(crate) struct State {
     pub(crate) btime: Option<(i64, u32)>,
     /// The preferred block size, as a power of two.
     pub(crate) block_bits: u32,
-    /// The connection's version when the server said that a name in the directory changed.
-    name_told: u64,
     /// How long the server wants them believed: seconds and nanoseconds.
     pub(crate) ttl: (u64, u32),
     /// Until when it is believed that there are no file capabilities.
@@ -115,6 +119,16 @@ impl State {
         self.stale &= !fields::BASIC;
     }
 
+    /// Counts a reference of the server. Memory for giving it back that there is already is returned.
+    fn count(&mut self, node: Option<KBox<ForgetNode>>) -> Option<KBox<ForgetNode>> {
+        self.nlookup += 1;
+        if self.forget.is_some() {
+            return node;
+        }
+        self.forget = node;
+        None
+    }
+
     /// Whether the attributes `wanted` are believed.
     pub(crate) fn is_fresh(&self, mut wanted: u32) -> bool {
         if self.local.is_ours() {
@@ -135,20 +149,20 @@ impl InodeData {
                 nlookup: 0,
                 forget: None,
                 submount: None,
-                generation: 0,
                 valid_until: Moment::PAST,
                 stale: fields::BTIME,
                 attr_version: 0,
                 changed: 0,
                 sized: 0,
                 btime: None,
-                name_told: 0,
                 block_bits: 12,
                 ttl: (0, 0),
                 no_caps_until: Moment::PAST,
                 resizing: false,
                 local: Local::default(),
             }, "fuse inode"),
+            generation: Atomic::new(0),
+            name_told: Atomic::new(0),
             advice: readdir::Advice::default(),
             taken: Taken::default(),
             posix_locked: Flag::default(),
@@ -211,7 +225,7 @@ impl Entry {
         inode.key() == self.out.nodeid.get()
             && inode.mode() & S_IFMT == self.out.attr.mode & S_IFMT
             && inode.is_automount() == self.is_submount(inode.sb().data())
-            && inode.data().state.lock().generation == self.out.generation.get()
+            && generation(inode) == self.out.generation.get()
     }
 
     /// Whether another file system of the server begins there.
@@ -225,15 +239,15 @@ impl Entry {
     /// use for.
     pub(crate) fn refresh(self, inode: &Inode) -> Option<KBox<ForgetNode>> {
         let Self { lookup, out, asked } = self;
-        let spare = count(inode, lookup);
-        attr::take(
+        let node = lookup.into_node();
+        attr::take_with(
             inode,
             &out.attr,
             (out.attr_valid, out.attr_valid_nsec),
             asked.version,
             Some(out.attr.flags),
-        );
-        spare
+            |state| state.count(node),
+        )
     }
 
     /// The inode in memory.
@@ -258,7 +272,8 @@ impl Entry {
                 }
                 Got::New(new) => {
                     self.start(&new);
-                    count(&new, self.lookup);
+                    let node = self.lookup.into_node();
+                    new.data().state.lock().count(node);
                     return Ok(new.done());
                 }
             }
@@ -278,8 +293,10 @@ impl Entry {
     /// Makes a new inode what the answer says.
     fn start(&self, new: &New<Fuse>) {
         start(new, &self.out.attr);
+        new.data()
+            .generation
+            .store(self.out.generation.get(), Relaxed);
         let mut state = new.data().state.lock();
-        state.generation = self.out.generation.get();
         state.believe(self.out.attr_valid, self.out.attr_valid_nsec);
         state.attr_version = new.sb().data().next_attr_version();
         state.block_bits = attr::block_bits(&self.out.attr);
@@ -295,26 +312,14 @@ pub(crate) fn belief(out: &EntryOut, asked: Asked) -> Belief {
 /// The server said that a name in `dir` changed: what was asked for before is not to be believed.
 pub(crate) fn name_told(dir: &Inode) {
     let version = dir.sb().data().next_attr_version();
-    dir.data().state.lock().name_told = version;
+    dir.data().name_told.store(version, Release);
 }
 
 /// Does not believe an answer about a name in `dir`, asked for at `version`, if the server said meanwhile that one changed.
 pub(crate) fn doubt(dir: &Inode, out: &mut EntryOut, version: u64) {
-    if dir.data().state.lock().name_told > version {
+    if dir.data().name_told.load(Acquire) > version {
         (out.entry_valid, out.entry_valid_nsec) = (0, 0);
     }
-}
-
-/// Adds a reference of the server to an inode's count. Memory for giving it back that the inode has already is returned.
-fn count(inode: &Inode, lookup: Lookup) -> Option<KBox<ForgetNode>> {
-    let node = lookup.into_node();
-    let mut state = inode.data().state.lock();
-    state.nlookup += 1;
-    if state.forget.is_some() {
-        return node;
-    }
-    state.forget = node;
-    None
 }
 
 /// Gives a new inode its kind and its operations.
@@ -364,12 +369,12 @@ pub(crate) fn wants_dax(conn: &Conn, flags: AttrFlags) -> bool {
 ///
 /// `ESTALE` when nothing begins there any more.
 pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32, at: Option<&Inode>) -> Result<InodeRef> {
-    let (nodeid, held, generation) = match at {
+    let (nodeid, held, life) = match at {
         None => (NodeId::ROOT.get(), None, 0),
         Some(at) => {
             let state = at.data().state.lock();
             let held = state.submount.clone().ok_or_else(errno::estale)?;
-            (at.key(), Some(held), state.generation)
+            (at.key(), Some(held), generation(at))
         }
     };
     match sb.get_inode(nodeid)? {
@@ -380,11 +385,8 @@ pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32, at: Option<&Inode>) -> Resu
                 ..Default::default()
             };
             start(&new, &attr);
-            {
-                let mut state = new.data().state.lock();
-                state.submount = held;
-                state.generation = generation;
-            }
+            new.data().state.lock().submount = held;
+            new.data().generation.store(life, Relaxed);
             Ok(new.done())
         }
         Got::Existing(_) => Err(EIO),
@@ -393,7 +395,7 @@ pub(crate) fn root(sb: &SuperBlock<Fuse>, mode: u32, at: Option<&Inode>) -> Resu
 
 /// Which life of its node id it is.
 pub(crate) fn generation(inode: &Inode) -> u64 {
-    inode.data().state.lock().generation
+    inode.data().generation.load(Relaxed)
 }
 
 /// The inode leaves memory: gives back what the server counts, with `tell` by a FORGET.

@@ -126,13 +126,11 @@ fn take(inode: &Inode, said: &DataAttributes) {
     state.stale &= !(fields::DATA | fields::SIZE | fields::ATIME);
 }
 
-/// What the server says of an inode, with what its backing file says better.
-pub(crate) fn corrected(inode: &Inode, attr: &Attr) -> Attr {
-    let Some(said) = authority(inode) else {
-        return *attr;
-    };
+/// What the server says of an inode, with what its backing file says better. `None` where that is nothing.
+pub(crate) fn corrected(inode: &Inode, attr: &Attr) -> Option<Attr> {
+    let said = authority(inode)?;
     let [atime, mtime, ctime] = said.times;
-    Attr {
+    Some(Attr {
         size: said.size,
         blocks: said.blocks,
         atime: atime.0 as u64,
@@ -142,7 +140,7 @@ pub(crate) fn corrected(inode: &Inode, attr: &Attr) -> Attr {
         ctime: ctime.0 as u64,
         ctimensec: ctime.1,
         ..*attr
-    }
+    })
 }
 
 /// Something was read.

@@ -107,7 +107,7 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
         inode.make_bad();
         return Err(EIO);
     }
-    let corrected = passthrough::corrected(inode, &out.attr);
+    let corrected = passthrough::corrected(inode, &out.attr).unwrap_or(out.attr);
     let mut state = inode.data().state.lock();
     if state.attr_version.max(state.changed) <= version {
         state.believe(out.attr_valid, out.attr_valid_nsec);

@@ -105,9 +105,11 @@ impl<'a, 'd> ToUser<'a, 'd> {
     /// `EFAULT` when not all of them arrive, `ENOMEM`.
     pub(crate) fn memory<M: Memory>(&mut self, memory: &M, len: usize) -> Result {
         let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
+        memory.each(|piece| {
+            let n = piece.len.min(left);
             left -= n;
+            // SAFETY: `Memory` says that the piece lies in the linear map.
+            let ptr = unsafe { piece.address() };
             let to = match &mut self.0 {
                 To::Memory(to) => to,
                 // SAFETY: `Memory` says that the piece may be read.
@@ -132,8 +134,9 @@ fn each_page<M: Memory>(
     f: &mut dyn FnMut(*const u8, usize) -> Result,
 ) -> Result {
     let mut left = len;
-    memory.each(&mut |ptr, size| {
-        let (mut ptr, mut size) = (ptr.cast_const(), size.min(left));
+    memory.each(|piece| {
+        // SAFETY: `Memory` says that the piece lies in the linear map.
+        let (mut ptr, mut size) = (unsafe { piece.address() }.cast_const(), piece.len.min(left));
         left -= size;
         while size > 0 {
             let n = size.min(PAGE_SIZE - ptr.addr() % PAGE_SIZE);
@@ -178,9 +181,11 @@ impl<'a, 'd> FromUser<'a, 'd> {
     /// `EFAULT` when not all of them come.
     pub(crate) fn memory<M: WritableMemory>(&mut self, memory: &mut M, len: usize) -> Result {
         let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
+        memory.each(|piece| {
+            let n = piece.len.min(left);
             left -= n;
+            // SAFETY: `Memory` says that the piece lies in the linear map.
+            let ptr = unsafe { piece.address() };
             // SAFETY: The iterator is a valid source; `WritableMemory` says that the piece may be written.
             let copied =
                 unsafe { bindings::_copy_from_iter(ptr.cast(), n, self.0.as_raw().cast()) };

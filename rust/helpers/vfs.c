@@ -35,14 +35,9 @@ RUST_FUSE_HELPER(u64, jiffies_64, void)
 	return get_jiffies_64();
 }
 
-RUST_FUSE_HELPER(u64, nsecs_to_jiffies64, u64 n)
+RUST_FUSE_HELPER(u64, to_jiffies, u32 sec, u32 nsec)
 {
-	return nsecs_to_jiffies64(n);
-}
-
-RUST_FUSE_HELPER(u64, sec_to_jiffies, u64 sec)
-{
-	return sec * HZ;
+	return (u64)sec * HZ + (nsec ? nsecs_to_jiffies64(nsec) : 0);
 }
 
 RUST_FUSE_HELPER(size_t, folio_size, struct folio *folio)
@@ -252,22 +247,34 @@ RUST_FUSE_HELPER(bool, page_reachable, const struct page *page)
 }
 
 /*
- * Gives back what iov_iter_extract_bvecs pinned. The folio of a file is made dirty under its lock, if that is free: who waits
- * for it here may keep the one who has it from going on.
+ * Gives back what iov_iter_extract_pages pinned, in pieces of pages side by side. The folio of a file is made dirty under its
+ * lock, if that is free: who waits for it here may keep the one who has it from going on.
  */
-RUST_FUSE_HELPER(void, unpin_bvec, const struct bio_vec *bv, bool dirty)
+RUST_FUSE_HELPER(void, unpin_bvecs, const struct bio_vec *bv, size_t count, bool dirty)
 {
-	struct folio *folio = page_folio(bv->bv_page);
+	for (; count; count--, bv++) {
+		unsigned long left = DIV_ROUND_UP(bv->bv_offset + bv->bv_len, PAGE_SIZE);
+		struct page *page = bv->bv_page;
 
-	if (dirty && !folio_test_dirty(folio)) {
-		if (folio_test_anon(folio)) {
-			folio_mark_dirty(folio);
-		} else if (folio_trylock(folio)) {
-			folio_mark_dirty(folio);
-			folio_unlock(folio);
+		while (left) {
+			struct folio *folio = page_folio(page);
+			unsigned long n = 1;
+
+			if (left > 1)
+				n = min(left, folio_nr_pages(folio) - folio_page_idx(folio, page));
+			if (dirty && !folio_test_dirty(folio)) {
+				if (folio_test_anon(folio)) {
+					folio_mark_dirty(folio);
+				} else if (folio_trylock(folio)) {
+					folio_mark_dirty(folio);
+					folio_unlock(folio);
+				}
+			}
+			unpin_user_folio(folio, n);
+			page += n;
+			left -= n;
 		}
 	}
-	unpin_user_folio(folio, DIV_ROUND_UP(bv->bv_offset % PAGE_SIZE + bv->bv_len, PAGE_SIZE));
 }
 
 /* The cached name in @dir that follows @last, which was the one before; the first one without it. It is counted. */

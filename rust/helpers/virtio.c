@@ -80,15 +80,6 @@ bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int 
 	sg_set_buf(sg, buf, len);
 	return true;
 }
-
-/* As above, for memory that is known to lie in the linear map. */
-void rust_fuse_sg_set_linear(struct scatterlist *sg, const void *buf, unsigned int len);
-void rust_fuse_sg_set_linear(struct scatterlist *sg, const void *buf, unsigned int len)
-{
-	sg->page_link = 0;
-	sg_set_buf(sg, buf, len);
-}
-
 void rust_fuse_sg_mark_end(struct scatterlist *sg);
 void rust_fuse_sg_mark_end(struct scatterlist *sg)
 {

@@ -16,8 +16,35 @@ use kernel::{
 ///
 /// What [`Self::each`] tells of lies in the linear map and may be read by a device for as long as the value exists.
 pub(crate) unsafe trait Memory {
-    /// Tells `f` of each piece, in order: address and length.
-    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result;
+    /// Tells `f` of each piece, in order.
+    fn each<F: FnMut(Piece) -> Result>(&self, f: F) -> Result;
+}
+
+/// Memory in a row: `len` bytes, `offset` bytes behind the beginning of `page`. It may go on in the pages behind.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) page: *mut bindings::page,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+}
+
+impl Piece {
+    /// Its first `len` bytes.
+    pub(crate) fn first(self, len: usize) -> Self {
+        let len = self.len.min(len);
+        Self { len, ..self }
+    }
+
+    /// Where it lies in the linear map.
+    ///
+    /// # Safety
+    ///
+    /// The page is there and has a place in the linear map.
+    pub(crate) unsafe fn address(self) -> *mut u8 {
+        // SAFETY: By the caller's promise.
+        let page = unsafe { bindings::rust_fuse_page_address(self.page) };
+        page.cast::<u8>().wrapping_add(self.offset)
+    }
 }
 
 /// Memory that may be handed on without a copy.

@@ -32,10 +32,8 @@ impl Moment {
         }
         let nsec = nsec.min(NSEC_PER_SEC - 1);
         // SAFETY: Pure arithmetic.
-        let ticks = unsafe {
-            bindings::rust_fuse_sec_to_jiffies(sec.min(u64::from(u32::MAX)))
-                .saturating_add(bindings::rust_fuse_nsecs_to_jiffies64(u64::from(nsec)))
-        };
+        let ticks =
+            unsafe { bindings::rust_fuse_to_jiffies(sec.min(u64::from(u32::MAX)) as u32, nsec) };
         Self(Self::now().0.saturating_add(ticks))
     }
 
@@ -48,7 +46,7 @@ impl Moment {
     pub(crate) fn elapsed_ms(self) -> u64 {
         let ticks = Self::now().0.saturating_sub(self.0);
         // SAFETY: Pure arithmetic.
-        let per_second = unsafe { bindings::rust_fuse_sec_to_jiffies(1) };
+        let per_second = unsafe { bindings::rust_fuse_to_jiffies(1, 0) };
         ticks.saturating_mul(1000) / per_second.max(1)
     }
 

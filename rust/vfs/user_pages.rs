@@ -8,11 +8,12 @@
 
 use super::{
     iter::{from_len, Io},
-    page::{Memory, WritableMemory},
+    page::{Memory, Piece, WritableMemory},
     FileSystem,
 };
 use crate::bindings;
-use kernel::prelude::*;
+use core::ptr;
+use kernel::{page::PAGE_SIZE, prelude::*};
 
 /// Pieces that a page's worth of bytes has at most, where they lie in a row.
 const FEW: usize = 3;
@@ -21,8 +22,8 @@ const FEW: usize = 3;
 ///
 /// # Invariants
 ///
-/// The first `count` entries, of `list` where it has some and else of `few`, describe pages of the linear map that a device can reach, and that stay while this exists: with `pinned` by
-/// a pin of ours on each page.
+/// The first `count` entries, of `list` where it has some and else of `few`, describe pages of the linear map that a device can
+/// reach, and that stay while this exists: with `pinned` by a pin of ours on each page. An offset is less than a page.
 pub(crate) struct UserPages {
     list: KVec<bindings::bio_vec>,
     /// In place of the list, for a call that is small.
@@ -57,10 +58,9 @@ impl UserPages {
 
     fn release(&mut self, dirty: bool) {
         if self.pinned {
-            for bv in self.pieces() {
-                // SAFETY: By the type invariant; each pin is given back once, here.
-                unsafe { bindings::rust_fuse_unpin_bvec(bv, dirty) };
-            }
+            let all = self.pieces();
+            // SAFETY: By the type invariant; each pin is given back once, here.
+            unsafe { bindings::rust_fuse_unpin_bvecs(all.as_ptr(), all.len(), dirty) };
         }
         self.count = 0;
     }
@@ -74,15 +74,13 @@ impl Drop for UserPages {
 
 // SAFETY: By the type invariant.
 unsafe impl Memory for UserPages {
-    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
+    fn each<F: FnMut(Piece) -> Result>(&self, mut f: F) -> Result {
         self.pieces().iter().try_for_each(|bv| {
-            // SAFETY: By the type invariant the page is mapped, and the piece lies in one folio.
-            let address = unsafe {
-                bindings::rust_fuse_page_address(bv.bv_page)
-                    .cast::<u8>()
-                    .add(bv.bv_offset as usize)
-            };
-            f(address, bv.bv_len as usize)
+            f(Piece {
+                page: bv.bv_page,
+                offset: bv.bv_offset as usize,
+                len: bv.bv_len as usize,
+            })
         })
     }
 }
@@ -116,50 +114,42 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
             return Ok(None);
         }
         let bytes = bytes.min(self.len());
-        let most = pieces.min(bytes / kernel::page::PAGE_SIZE + 2);
+        let most = pieces.min(bytes / PAGE_SIZE + 2);
         let mut few = [const { pin_init::zeroed::<bindings::bio_vec>() }; FEW];
-        let mut list = KVec::new();
-        if most > FEW {
+        let mut list = KVec::<bindings::bio_vec>::new();
+        let all = if most > FEW {
             list.reserve(most, GFP_KERNEL)?;
-            for _ in 0..most {
-                list.push(pin_init::zeroed::<bindings::bio_vec>(), GFP_KERNEL)?;
-            }
-        }
-        let all: &mut [_] = if most > FEW { &mut list } else { &mut few };
+            list.spare_capacity_mut().as_mut_ptr().cast()
+        } else {
+            few.as_mut_ptr()
+        };
         let (mut done, mut n, mut reachable, mut failed) = (0, 0, true, None);
-        while done < bytes && (n as usize) < most {
-            let before = n as usize;
-            // SAFETY: The vector has `most` entries, of which the first `n` are in use; the iterator is valid.
-            let got = from_len(unsafe {
-                bindings::iov_iter_extract_bvecs(
-                    self.iter(),
-                    all.as_mut_ptr(),
-                    bytes - done,
-                    &mut n,
-                    most as c_ushort,
-                    0,
-                    0,
-                )
-            });
-            match got {
-                Ok(got) if got > 0 => done += got,
-                Ok(_) => break,
+        while reachable && done < bytes && n < most {
+            // SAFETY: The array has room for `most` entries, of which the first `n` are in use.
+            let rest = unsafe { Rest::new(all.add(n), most - n) };
+            match rest.extract(self, bytes - done) {
+                Ok((0, ..)) => break,
+                Ok((len, pieces, good)) => {
+                    done += len;
+                    n += pieces;
+                    reachable = good;
+                }
                 Err(e) => {
                     failed = Some(e);
                     break;
                 }
             }
-            for bv in all.get(before..n as usize).unwrap_or_default() {
-                // SAFETY: The entry describes a page that stays.
-                reachable &= unsafe { bindings::rust_fuse_page_reachable(bv.bv_page) };
-            }
+        }
+        if most > FEW {
+            // SAFETY: There is room for `most` entries, and the first `n` are set.
+            unsafe { list.inc_len(n) };
         }
         self.count_taken(done);
         // INVARIANT: As the iterator gave them; given back at once where a device cannot reach them.
         let pages = UserPages {
             list,
             few,
-            count: n as usize,
+            count: n,
             bytes: done,
             pinned,
         };
@@ -172,5 +162,97 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
             return Ok(None);
         }
         Ok(Some(pages))
+    }
+}
+
+/// Room for pieces, none of which is set yet. What has to be known of pages is put at its end while they are made of it.
+///
+/// # Invariants
+///
+/// `at` is a place for `most` entries, at least one, that nobody else uses.
+struct Rest {
+    at: *mut bindings::bio_vec,
+    most: usize,
+}
+
+/// Pages that the room of one piece takes the numbers of.
+const IN_PLACE: usize = size_of::<bindings::bio_vec>() / size_of::<*mut bindings::page>();
+
+impl Rest {
+    /// # Safety
+    ///
+    /// `at` is a place for `most` entries, at least one, that nobody else uses while this exists.
+    unsafe fn new(at: *mut bindings::bio_vec, most: usize) -> Self {
+        // INVARIANT: The caller's promise.
+        Self { at, most }
+    }
+
+    /// Takes at most `bytes` from the iterator: says how many they are, in how many pieces, and whether devices can reach
+    /// them all. Pages side by side are one piece.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the memory is not there.
+    fn extract<T: FileSystem, const WRITE: bool>(
+        self,
+        io: &mut Io<'_, T, WRITE>,
+        bytes: usize,
+    ) -> Result<(usize, usize, bool)> {
+        const { assert!(IN_PLACE >= 2) };
+        // SAFETY: By the type invariant: the last `most` places of the room, each of a page.
+        let pages: *mut *mut bindings::page = unsafe {
+            self.at
+                .cast::<*mut bindings::page>()
+                .add(self.most * (IN_PLACE - 1))
+        };
+        let (mut array, mut offset) = (pages, 0);
+        // SAFETY: There is room for `most` pages; the iterator is valid.
+        let len = from_len(unsafe {
+            bindings::iov_iter_extract_pages(
+                io.iter(),
+                &mut array,
+                bytes,
+                self.most as c_uint,
+                0,
+                &mut offset,
+            )
+        })?;
+        let count = (offset + len).div_ceil(PAGE_SIZE);
+        let (mut left, mut used, mut reachable) = (len, 0, true);
+        let mut piece = bindings::bio_vec::default();
+        let mut next = ptr::null_mut();
+        for i in 0..count {
+            // SAFETY: The iterator has set `count` of them, and fewer than `i` pieces are set: they end before this one.
+            let page = unsafe { pages.add(i).read() };
+            // SAFETY: The page stays.
+            reachable &= unsafe { bindings::rust_fuse_page_reachable(page) };
+            let n = left.min(PAGE_SIZE - offset);
+            if page == next {
+                piece.bv_len += n as c_uint;
+            } else {
+                if i > 0 {
+                    // SAFETY: There is room for `most` pieces, and no more of them than pages.
+                    unsafe { self.at.add(used).write(piece) };
+                    used += 1;
+                }
+                piece = bindings::bio_vec {
+                    bv_page: page,
+                    bv_offset: offset as c_uint,
+                    bv_len: n as c_uint,
+                };
+            }
+            // Only there do neighbours in this array stand for neighbours in memory.
+            if cfg!(CONFIG_SPARSEMEM_VMEMMAP) {
+                next = page.wrapping_add(1);
+            }
+            offset = 0;
+            left -= n;
+        }
+        if count > 0 {
+            // SAFETY: As above.
+            unsafe { self.at.add(used).write(piece) };
+            used += 1;
+        }
+        Ok((len, used, reachable))
     }
 }

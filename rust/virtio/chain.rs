@@ -24,22 +24,24 @@ pub(crate) trait Chain: Send + 'static {
     fn build<'a>(&'a mut self, sg: &mut SgBuilder<'a>) -> Result;
 }
 
-/// Collects the memory of one chain into the queue's scatter table.
+/// Collects the memory of one chain into the queue's scatter table, in entries of at most `most` bytes.
 ///
 /// # Invariants
 ///
 /// `readable + writable <= table.len()`; that many entries are set.
 pub(crate) struct SgBuilder<'a> {
     table: &'a mut [bindings::scatterlist],
+    most: usize,
     readable: usize,
     writable: usize,
 }
 
 impl<'a> SgBuilder<'a> {
-    pub(super) fn new(table: &'a mut [bindings::scatterlist]) -> Self {
+    pub(super) fn new(table: &'a mut [bindings::scatterlist], most: usize) -> Self {
         // INVARIANT: Nothing is set yet.
         Self {
             table,
+            most,
             readable: 0,
             writable: 0,
         }
@@ -61,14 +63,26 @@ impl<'a> SgBuilder<'a> {
         }
     }
 
-    /// # Safety
-    ///
-    /// The bytes lie in the linear map, and stay as long as the chain.
-    unsafe fn linear(&mut self, ptr: *const u8, len: usize) -> Result {
-        let len = u32::try_from(len)?;
-        // SAFETY: The entry is ours; the rest is promised by the caller.
-        unsafe { bindings::rust_fuse_sg_set_linear(self.entry()?, ptr.cast(), len) };
-        Ok(())
+    /// Sets entries for the first `len` bytes, which the chain owns, and says how many.
+    fn set<M: Memory>(&mut self, memory: &'a M, len: usize) -> Result<usize> {
+        let (most, mut used, mut left) = (self.most, self.pieces(), len);
+        memory.each(|piece| {
+            let mut piece = piece.first(left);
+            left -= piece.len;
+            while piece.len > 0 {
+                let entry = self.table.get_mut(used).ok_or(E2BIG)?;
+                let now = piece.first(most);
+                // Neither the end of the list nor a link to another one: both are told by the low bits.
+                entry.page_link = now.page.addr();
+                entry.offset = now.offset as c_uint;
+                entry.length = now.len as c_uint;
+                used += 1;
+                piece.offset += now.len;
+                piece.len -= now.len;
+            }
+            Ok(())
+        })?;
+        Ok(used - self.pieces())
     }
 
     /// Adds bytes that the device reads. Empty slices are left out.
@@ -112,18 +126,9 @@ impl<'a> SgBuilder<'a> {
         if self.writable != 0 {
             return Err(EINVAL);
         }
-        let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
-            left -= n;
-            if n > 0 {
-                // SAFETY: `Memory` promises both, and the chain owns it.
-                unsafe { self.linear(ptr, n)? };
-                // INVARIANT: There was room for it and it was set.
-                self.readable += 1;
-            }
-            Ok(())
-        })
+        // INVARIANT: So many were set.
+        self.readable += self.set(memory, len)?;
+        Ok(())
     }
 
     /// Adds the first `len` bytes of memory that the device writes.
@@ -136,18 +141,9 @@ impl<'a> SgBuilder<'a> {
         memory: &'a mut M,
         len: usize,
     ) -> Result {
-        let mut left = len;
-        memory.each(&mut |ptr, size| {
-            let n = size.min(left);
-            left -= n;
-            if n > 0 {
-                // SAFETY: `Memory` promises both, and the chain owns it.
-                unsafe { self.linear(ptr, n)? };
-                // INVARIANT: As above.
-                self.writable += 1;
-            }
-            Ok(())
-        })
+        // INVARIANT: As above.
+        self.writable += self.set(memory, len)?;
+        Ok(())
     }
 
     /// How many pieces of memory there are so far.

@@ -27,6 +27,7 @@ use crate::{
 use core::{marker::PhantomData, ptr, ptr::NonNull};
 use kernel::{
     error::to_result,
+    page::PAGE_SIZE,
     prelude::*,
     str::{CStr, CString},
     sync::{
@@ -45,6 +46,8 @@ pub(super) struct Inner<H: Handler> {
     vq: Option<NonNull<bindings::virtqueue>>,
     open: bool,
     table: KVec<bindings::scatterlist>,
+    /// The most bytes that an entry of the table may have.
+    most: usize,
     state: H::State,
     _chains: PhantomData<KBox<H::Chain>>,
 }
@@ -92,6 +95,7 @@ impl<H: Handler> VirtQueue<H> {
             vq: None,
             open: false,
             table,
+            most: usize::MAX,
             state,
             _chains: PhantomData,
         };
@@ -118,6 +122,9 @@ impl<H: Handler> VirtQueue<H> {
         let mut ring = self.ring.lock();
         // INVARIANT: The caller gives a live virtqueue without tokens.
         ring.vq = Some(vq);
+        // Where DMA takes place by way of bounce buffers, they are not of every size.
+        // SAFETY: A virtqueue's device is live as long as itself is.
+        ring.most = unsafe { bindings::virtio_max_dma_size((*vq.as_ptr()).vdev) }.max(PAGE_SIZE);
         ring.open = true;
         drop(ring);
         // INVARIANT: The caller waits for a grace period between `close` and the deletion.
@@ -220,7 +227,7 @@ impl<H: Handler> Ring<'_, H> {
         };
         // The pointers that the device gets derive from the token, not from a box that is moved afterwards.
         let token = KBox::into_raw(chain);
-        let mut sg = SgBuilder::new(&mut inner.table);
+        let mut sg = SgBuilder::new(&mut inner.table, inner.most);
         // SAFETY: `token` came from a box that was ours and nobody else has it.
         let built = unsafe { &mut *token }.build(&mut sg);
         let (mut heads, readable, writable) = sg.finish();

@@ -75,7 +75,7 @@ fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
             {
                 for plus in DirentPluses::new(bytes.get(..len).unwrap_or_default()).flatten() {
                     if plus.counts() {
-                        forget(t, plus.entry.nodeid);
+                        forget(t, plus.entry().nodeid);
                     }
                 }
             }

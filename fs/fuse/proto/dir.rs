@@ -211,8 +211,7 @@ impl DirentRef<'_> {
 /// A checked directory entry with attributes, which are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirentPlusRef<'a> {
-    /// The inode; without a node id the entry was not looked up and no reference was taken.
-    pub entry: EntryOut,
+    entry: &'a [u8; size_of::<EntryOut>()],
     /// The entry.
     pub dirent: DirentRef<'a>,
 }
@@ -224,10 +223,40 @@ struct Taken<'a> {
 }
 
 impl DirentPlusRef<'_> {
+    /// The inode; without a node id the entry was not looked up and no reference was taken.
+    #[inline]
+    pub fn entry(&self) -> EntryOut {
+        zerocopy::transmute!(*self.entry)
+    }
+
     /// Whether the server counts a reference for the entry: it does not for `.` and `..`, whatever it says of them.
     #[inline]
     pub fn counts(&self) -> bool {
-        !self.entry.nodeid.is_none() && !matches!(self.dirent.name, b"." | b"..")
+        !self.entry().nodeid.is_none() && !matches!(self.dirent.name, b"." | b"..")
+    }
+}
+
+/// Whether there is a byte that no name has: the end of one, or `/`. Looks at eight bytes at a time.
+fn has_separator(name: &[u8]) -> bool {
+    const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = LOWEST << 7;
+    const SLASHES: u64 = LOWEST * b'/' as u64;
+    // The highest bit of the lowest byte that is zero; others may follow.
+    let zeros = |word: u64| word.wrapping_sub(LOWEST) & !word & HIGHEST;
+    let found = |word: [u8; 8]| {
+        let word = u64::from_le_bytes(word);
+        zeros(word) | zeros(word ^ SLASHES) != 0
+    };
+    match name.last_chunk() {
+        // The last eight again, as far as they were looked at before.
+        Some(last) => {
+            found(*last)
+                || name
+                    .chunks_exact(8)
+                    .filter_map(|chunk| chunk.first_chunk())
+                    .any(|chunk| found(*chunk))
+        }
+        None => name.iter().any(|byte| matches!(byte, 0 | b'/')),
     }
 }
 
@@ -246,8 +275,7 @@ fn take<'a>(buf: &'a [u8], head: usize, dirent: &Dirent) -> Option<Result<Taken<
     let end = start.checked_add(namelen)?;
     let rest = buf.get(rec_align(end)?..)?;
     let name = buf.get(start..end)?;
-    // Twice, as a search for one byte looks at eight at a time.
-    if name.contains(&b'/') || name.contains(&0) {
+    if has_separator(name) {
         return Some(Err(BadReply::BadName));
     }
     Some(Ok(Taken {
@@ -314,16 +342,15 @@ impl<'a> Iterator for DirentPluses<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let buf = core::mem::take(&mut self.rest);
-        let (plus, _) = Direntplus::read_from_prefix(buf).ok()?;
-        Some(
-            take(buf, size_of::<EntryOut>(), &plus.dirent)?.map(|taken| {
-                self.rest = taken.rest;
-                DirentPlusRef {
-                    entry: plus.entry_out,
-                    dirent: taken.dirent,
-                }
-            }),
-        )
+        let (entry, dirent) = buf.split_first_chunk()?;
+        let (dirent, _) = Dirent::read_from_prefix(dirent).ok()?;
+        Some(take(buf, entry.len(), &dirent)?.map(|taken| {
+            self.rest = taken.rest;
+            DirentPlusRef {
+                entry,
+                dirent: taken.dirent,
+            }
+        }))
     }
 }
 

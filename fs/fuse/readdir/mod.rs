@@ -253,7 +253,7 @@ fn link(
     node: KBox<ForgetNode>,
     asked: Asked,
 ) -> Result<Option<KBox<ForgetNode>>> {
-    let mut told = plus.entry;
+    let mut told = plus.entry();
     inode::doubt(out.inode(), &mut told, asked.version);
     let entry = Entry::new(conn, told, node, asked)?.ok_or(EIO)?;
     let belief = entry.belief();

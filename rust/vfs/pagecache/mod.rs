@@ -27,7 +27,12 @@ pub(crate) use read::ReadParts;
 pub(crate) use through::Filled;
 pub(crate) use write_back::WriteParts;
 
-use super::{file::File, inode::New, page::Pages, FileSystem, Inode};
+use super::{
+    file::File,
+    inode::New,
+    page::{Pages, Piece},
+    FileSystem, Inode,
+};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{page::PAGE_SIZE, prelude::*};
@@ -118,16 +123,12 @@ impl Part {
     }
 
     /// Where its memory is.
-    ///
-    /// # Safety
-    ///
-    /// The folio is there.
-    unsafe fn address(&self) -> *mut u8 {
-        // SAFETY: By the caller's promise; the kernel is 64-bit, so every folio is mapped.
-        unsafe {
-            bindings::rust_fuse_folio_address(self.folio.as_ptr())
-                .cast::<u8>()
-                .add(self.offset)
+    fn piece(&self) -> Piece {
+        Piece {
+            // A folio begins with its first page.
+            page: self.folio.as_ptr().cast(),
+            offset: self.offset,
+            len: self.len,
         }
     }
 }

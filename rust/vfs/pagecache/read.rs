@@ -6,7 +6,7 @@ use super::{held::Held, File, Inode, Limit, Operations, Part, Parts, Wrap};
 use crate::{
     bindings,
     vfs::{
-        page::{Memory, WritableMemory},
+        page::{Memory, Piece, WritableMemory},
         to_int, FileSystem,
     },
 };
@@ -53,7 +53,7 @@ impl<T: FileSystem> ReadParts<T> {
             // SAFETY: By the type invariant; each part is ended once, here.
             unsafe {
                 if n < part.len {
-                    part.address().add(n).write_bytes(0, part.len - n);
+                    part.piece().address().add(n).write_bytes(0, part.len - n);
                 }
                 bindings::iomap_finish_folio_read(part.folio.as_ptr(), part.offset, part.len, 0);
             }
@@ -79,11 +79,8 @@ impl<T: FileSystem> Drop for ReadParts<T> {
 
 // SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
 unsafe impl<T: FileSystem> Memory for ReadParts<T> {
-    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.parts.list.iter().try_for_each(|part| {
-            // SAFETY: As above.
-            f(unsafe { part.address() }, part.len)
-        })
+    fn each<F: FnMut(Piece) -> Result>(&self, mut f: F) -> Result {
+        self.parts.list.iter().try_for_each(|part| f(part.piece()))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     vfs::{
         from_err_ptr,
         iter::Write,
-        page::{Memory, SharedMemory},
+        page::{Memory, Piece, SharedMemory},
         FileSystem,
     },
 };
@@ -67,11 +67,8 @@ impl<T: FileSystem> Drop for Filled<T> {
 
 // SAFETY: By the type invariant the folios are referenced, and the kernel is 64-bit.
 unsafe impl<T: FileSystem> Memory for Filled<T> {
-    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.parts.list.iter().try_for_each(|part| {
-            // SAFETY: As above.
-            f(unsafe { part.address() }, part.len)
-        })
+    fn each<F: FnMut(Piece) -> Result>(&self, mut f: F) -> Result {
+        self.parts.list.iter().try_for_each(|part| f(part.piece()))
     }
 }
 

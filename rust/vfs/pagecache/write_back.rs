@@ -6,7 +6,7 @@ use super::{held::Held, Inode, Limit, Operations, Part, Parts, Wrap};
 use crate::{
     bindings,
     vfs::{
-        page::{Memory, SharedMemory},
+        page::{Memory, Piece, SharedMemory},
         to_int, FileSystem,
     },
 };
@@ -102,11 +102,8 @@ impl<T: FileSystem> Drop for WriteParts<T> {
 
 // SAFETY: By the type invariant the folios are there while the parts exist, and the kernel is 64-bit.
 unsafe impl<T: FileSystem> Memory for WriteParts<T> {
-    fn each(&self, f: &mut dyn FnMut(*mut u8, usize) -> Result) -> Result {
-        self.parts.list.iter().try_for_each(|part| {
-            // SAFETY: As above.
-            f(unsafe { part.address() }, part.len)
-        })
+    fn each<F: FnMut(Piece) -> Result>(&self, mut f: F) -> Result {
+        self.parts.list.iter().try_for_each(|part| f(part.piece()))
     }
 }
 
