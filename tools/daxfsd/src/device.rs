@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock, Weak};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserShMemConfig};
 use vhost::vhost_user::{Backend, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
-use virtio_bindings::bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_bindings::bindings::virtio_config::{VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_VERSION_1};
 use virtio_bindings::bindings::virtio_ring::{
     VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC,
 };
@@ -44,6 +44,7 @@ pub struct Device {
     pub script: Arc<Script>,
     pub gates: Vec<Gate>,
     shmid: u8,
+    access_platform: bool,
     config: [u8; TAG_LEN + 4],
     memory: RwLock<Option<Memory>>,
 }
@@ -56,6 +57,7 @@ impl Device {
         tag: &str,
         queues: u32,
         shmid: u8,
+        access_platform: bool,
     ) -> Arc<Self> {
         let mut config = [0; TAG_LEN + 4];
         config[..tag.len()].copy_from_slice(tag.as_bytes());
@@ -67,6 +69,7 @@ impl Device {
             script,
             gates,
             shmid,
+            access_platform,
             config,
             memory: RwLock::new(None),
         })
@@ -134,6 +137,7 @@ impl VhostUserBackend for Device {
             | (1 << VIRTIO_RING_F_INDIRECT_DESC)
             | (1 << VIRTIO_RING_F_EVENT_IDX)
             | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+            | u64::from(self.access_platform) << VIRTIO_F_ACCESS_PLATFORM
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {

@@ -73,6 +73,10 @@ struct Args {
     #[arg(long, require_equals = true, num_args = 0..=1, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     strict_slots: bool,
 
+    /// Offer VIRTIO_F_ACCESS_PLATFORM: drivers use the DMA API then
+    #[arg(long)]
+    access_platform: bool,
+
     /// INIT flags to offer beyond the usual, for instance HANDLE_KILLPRIV_V2,POSIX_ACL
     #[arg(long, value_delimiter = ',', value_parser = init_flag)]
     enable: Vec<u64>,
@@ -164,6 +168,7 @@ fn serve(args: &Args) -> Result<()> {
             &args.tag,
             args.queues,
             args.shmid,
+            args.access_platform,
         );
         let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
         let mut daemon = VhostUserDaemon::new("vhost-user".into(), device, memory)
