@@ -97,6 +97,9 @@ class Row:
         # A call that asks no server is so cheap that what the rest of the guest does meanwhile would show.
         if self.server == "hp" and self.size == BLOCK and self.engine != "ops":
             return 8 * self.setting.rand
+        # Past the page cache a file may be read or written again.
+        if self.setting is REQUESTS and self.direct and self.size == LARGE:
+            return 4 * SET // LARGE
         # Faults that find the window full are the dearest of all.
         dear = self.engine == "mmap" and self.setting.name in ("eighth", "sixteenth")
         return self.setting.seq if self.pattern == "seq" else self.setting.rand // (2 if dear else 1)

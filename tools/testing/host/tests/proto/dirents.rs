@@ -152,7 +152,7 @@ proptest! {
         prop_assert_eq!(read.len(), whole);
         for (entry, read) in entries.iter().zip(&read) {
             prop_assert!(entry.is(&read.dirent));
-            prop_assert_eq!(read.entry.nodeid.get(), entry.ino);
+            prop_assert_eq!(read.entry().nodeid.get(), entry.ino);
         }
     }
 
@@ -203,6 +203,21 @@ fn names_are_checked() {
             [Ok(b"first".to_vec()), Err(error)],
             "{name:?}"
         );
+    }
+}
+
+#[test]
+fn every_byte_of_a_name_is_checked() {
+    // Others that a search by words could take for one of the two.
+    let filling = [b'.', b'0', 1, 0x7f, 0x80, 0x81, 0xaf, 0xff];
+    for len in 1..=40 {
+        let good: Vec<u8> = (0..len).map(|i| filling[(i * i + len) % 8]).collect();
+        assert_eq!(between(&good)[1], Ok(good.clone()), "{good:?}");
+        for (at, byte) in (0..len).flat_map(|at| [(at, 0), (at, b'/')]) {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(between(&bad)[1], Err(BadReply::BadName), "{bad:?}");
+        }
     }
 }
 
