@@ -106,7 +106,8 @@ static void show(const char *view, const char *dir, unsigned int skip)
 		char p[PATH_MAX], link[PATH_MAX] = "";
 		struct stat s;
 
-		if (!strcmp(list[i]->d_name, ".") || !strcmp(list[i]->d_name, "..")) {
+		/* The witness (main.c) must not be read. */
+		if (!strcmp(list[i]->d_name, ".") || !strcmp(list[i]->d_name, "..") || !strcmp(list[i]->d_name, ".witness")) {
 			free(list[i]);
 			continue;
 		}

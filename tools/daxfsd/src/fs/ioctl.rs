@@ -27,7 +27,8 @@ const DAX_XATTR: &std::ffi::CStr = c"user.daxfsd.dax";
 /// The type of the ioctls for tests. Any direction and size; the number says what happens:
 /// 0: answers with the data that came, each byte inverted, then zeroes, and returns how many bytes came;
 /// 1: says that the client is to come again with more memory; 2: returns ENOSYS; 3: returns EDOM together with data;
-/// 4: answers with half of the data that is expected; 5: returns what is no errno; 6: returns the flags of the request.
+/// 4: answers with half of the data that is expected; 5: returns what is no errno; 6: returns the flags of the request;
+/// 7: returns the number of the caller.
 const TEST_TYPE: u32 = 0xda;
 
 /// What a host file system without an ioctl says.
@@ -146,6 +147,7 @@ impl Server {
                     4 => answer(0, 0, &out[..out.len() / 2]),
                     5 => answer(-100_000, 0, &out),
                     6 => answer(arg.flags as i32, 0, &out),
+                    7 => answer(req.hdr.pid as i32, 0, &out),
                     _ => Err(Errno(libc::ENOSYS)),
                 }
             }
