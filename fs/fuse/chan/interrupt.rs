@@ -54,7 +54,7 @@ impl Left {
             Self::NotSent(mut request) => {
                 let failed = Failed::known(EINTR);
                 if let Some(mut owner) = request.take_owner() {
-                    owner.answered(Err(&failed));
+                    owner.answered(Err(&failed), true);
                 }
                 t.pool().give(request);
                 failed

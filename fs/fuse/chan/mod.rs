@@ -118,8 +118,8 @@ impl Failed {
 /// What a request is for, where that must be told the end whoever is left to wait for it. It travels with the request, and
 /// is told exactly once, in process context.
 pub(crate) trait Owner: Send {
-    /// The request ended.
-    fn answered(&mut self, result: Result<(), &Failed>);
+    /// The request ended; `awaited` says whether who sent it is still there and goes on with it.
+    fn answered(&mut self, result: Result<(), &Failed>, awaited: bool);
 }
 
 /// What becomes of a request that nobody waits for. It travels with the request.
@@ -340,7 +340,7 @@ pub(crate) fn call_owned<O: Operation<Reply = ()>>(
         Ok(request) => request,
         Err(e) => {
             let failed = Failed::known(e);
-            owner.answered(Err(&failed));
+            owner.answered(Err(&failed), true);
             return Err(failed);
         }
     };
@@ -353,7 +353,7 @@ pub(crate) fn call_owned<O: Operation<Reply = ()>>(
     let mut request = interrupt::send::<O>(t, request).map_err(|left| left.settle(t))?;
     let result = read_answer::<O>(t, &request).map(drop);
     if let Some(mut owner) = request.take_owner() {
-        owner.answered(result.as_ref().copied());
+        owner.answered(result.as_ref().copied(), true);
     }
     t.pool().give(request);
     result

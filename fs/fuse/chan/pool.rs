@@ -74,7 +74,7 @@ impl Pool {
     /// Gives a request back.
     pub(crate) fn give(&self, mut request: KBox<Request>) {
         if let Some(mut owner) = request.take_owner() {
-            owner.answered(Err(&Failed::unknown(errno::enotconn())));
+            owner.answered(Err(&Failed::unknown(errno::enotconn())), false);
         }
         if let Some(mut ended) = request.take_ended() {
             ended.ended(&mut request);

@@ -29,7 +29,7 @@ pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
             Ok(Err(_)) => Err(Failed::unknown(EIO)),
             Err(e) => Err(Failed::unknown(e)),
         };
-        owner.answered(result.as_ref().copied());
+        owner.answered(result.as_ref().copied(), false);
     }
     if let Ok(used) = request.outcome() {
         if request.session() == t.pool().session() {

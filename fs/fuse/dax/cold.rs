@@ -125,8 +125,8 @@ impl Dax {
                 return Err(Why::NoRange);
             }
             match &place {
-                Some(place) => place.wait(LOOK_MS, seen)?,
-                None => {
+                Some(place) if place.stands() => place.wait(LOOK_MS, seen)?,
+                _ => {
                     place = self.line_up_patiently().ok();
                     if place.is_none() {
                         return Err(Why::NoRange);

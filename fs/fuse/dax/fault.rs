@@ -97,6 +97,7 @@ fn pin_or_reclaim<'a>(
         let want = Want {
             take: Take::Over { behind },
             place: place.as_ref(),
+            overtakes: place.is_none(),
             ..want
         };
         // What the attempt itself changes, by closing a range with a pinned page and opening it again, is no chance.
@@ -105,8 +106,8 @@ fn pin_or_reclaim<'a>(
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
             Err(Why::NoRange) => match &place {
-                Some(place) => place.wait(PINNED_MS, seen)?,
-                None => place = Some(dax.line_up()?),
+                Some(place) if place.stands() => place.wait(PINNED_MS, seen)?,
+                _ => place = Some(dax.line_up()?),
             },
         }
     }

@@ -8,15 +8,13 @@
 //!
 //! Locks: one spinlock, inside nothing, with nothing inside.
 
-use super::{Dax, Waiting};
+use super::{turns::NOBODY, Dax, Waiting};
+use core::cell::Cell;
 use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
-    sync::atomic::{Acquire, Full, Release},
+    sync::atomic::{Acquire, Full},
 };
-
-/// The number of the first one when there is none.
-pub(super) const NOBODY: u64 = u64::MAX;
 
 /// Wait queues that they share; mostly each has one of its own.
 pub(super) const QUEUES: usize = 8;
@@ -50,14 +48,31 @@ impl Line {
 pub(super) struct Place<'a> {
     dax: &'a Dax,
     number: u64,
+    /// It was not given up.
+    stands: Cell<bool>,
     _waiting: Waiting<'a>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Place<'_> {
+    /// Whether it still is a place in the line.
+    pub(super) fn stands(&self) -> bool {
+        self.stands.get()
+    }
+
+    /// Gives the place up: a range is taken, or not wanted any more.
+    pub(super) fn leave(&self) {
+        if !self.stands.replace(false) {
+            return;
+        }
         let mut line = self.dax.line.lock();
         let left = line.places.remove_node(&self.number);
-        self.dax.first_in_line.store(line.first(), Release);
+        self.dax.turns.set_first(line.first());
         drop(line);
         drop(left);
         // The next one is the first now. It can take what is free, closed or mapped; what is on its way will wake it.
@@ -66,9 +81,7 @@ impl Drop for Place<'_> {
             self.dax.wake_first();
         }
     }
-}
 
-impl Place<'_> {
     /// Waits until this is the first place and there was a chance after [`Dax::chances`] were `seen`; for `ms` milliseconds at
     /// most, as neither a pinned page that is let go nor a range that is not used any more tells anybody.
     ///
@@ -106,11 +119,12 @@ impl Dax {
         let number = line.next;
         line.next += 1;
         line.places.insert(node.into_node(number, ()));
-        self.first_in_line.store(line.first(), Release);
+        self.turns.set_first(line.first());
         drop(line);
         Ok(Place {
             dax: self,
             number,
+            stands: Cell::new(true),
             _waiting: waiting,
         })
     }
@@ -123,17 +137,22 @@ impl Dax {
     /// There may be something to take: wakes who is first.
     pub(super) fn wake_first(&self) {
         self.chances.fetch_add(1, Full);
-        let first = self.first_in_line.load(Acquire);
-        if first != NOBODY {
-            if let Some(queue) = self.sleepers.get(queue_of(first)) {
-                queue.wake_all();
-            }
+        let first = self.turns.wake();
+        if let Some(queue) = first.and_then(|first| self.sleepers.get(queue_of(first))) {
+            queue.wake_all();
+        }
+    }
+
+    /// A use has ended: wakes who is first, unless it can be left to a use that begins when what is on its way is there.
+    pub(super) fn wake_first_if_needed(&self) {
+        let on_their_way = self.ranges.lock().counts().mapping > 0;
+        if !self.turns.can_wait(on_their_way) {
+            self.wake_first();
         }
     }
 
     /// Whether it is the turn of who has `place`, or has none, to take a range.
     pub(super) fn is_turn(&self, place: Option<&Place<'_>>) -> bool {
-        let first = self.first_in_line.load(Acquire);
-        first == NOBODY || place.is_some_and(|place| place.number == first)
+        self.turns.is_turn(place.map(|place| place.number))
     }
 }

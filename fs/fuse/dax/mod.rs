@@ -6,7 +6,7 @@
 //! its parts is in ([`map`]). Before data is touched, its range is pinned ([`pin`]), which maps it where necessary; while it
 //! is pinned it stays where it is. [`setup`] asks the server to map and [`removal`] to unmap; [`io`] reads and writes, [`fault`]
 //! serves page faults; [`pass`] maps ahead of sequential ones. When the window is full, [`policy`] says which parts are worth a
-//! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] says who is next.
+//! range, [`cold`] what those have to do that have none, [`reclaim`] takes one from others, and [`line`] and [`turns`] say who is next.
 //! [`cleaner`] unmaps what inodes leave behind. [`whose`] leads from a range back to its inode.
 //!
 //! Locks: the table of ranges has a spinlock, which is never held while anything waits. A hit takes no lock: the inode's map is
@@ -29,6 +29,7 @@ mod removal;
 mod setup;
 mod stage;
 pub(crate) mod stats;
+pub mod turns;
 mod whose;
 
 use crate::{
@@ -120,7 +121,7 @@ pub(crate) struct Dax {
     #[pin]
     line: SpinLock<line::Line>,
     /// Who of them is first.
-    first_in_line: Atomic<u64>,
+    turns: turns::Turns<Atomic<u64>>,
     /// Counts the times at which there may have been something to take.
     chances: Atomic<u64>,
     /// Where they sleep, by their number.
@@ -214,7 +215,7 @@ impl Dax {
                 stats,
                 changed <- new_waitq!("fuse dax ranges"),
                 line <- new_spinlock!(line::Line::new(), "fuse dax line"),
-                first_in_line: Atomic::new(line::NOBODY),
+                turns: turns::Turns::new(Atomic::new(0)),
                 chances: Atomic::new(0),
                 sleepers <- pin_init::pin_init_array_from_fn(|_| new_waitq!("fuse dax line")),
                 removals: Atomic::new(0),
@@ -262,10 +263,11 @@ impl Dax {
         self.wake_first();
     }
 
-    /// As [`Self::wake`], where the number of ranges in each state is the same: free when nobody waits.
-    fn wake_waiters(&self) {
+    /// A use of a range has ended, and was the last one: free when nobody waits.
+    fn use_ended(&self) {
         if self.waiting.load(Acquire) > 0 {
-            self.wake();
+            self.settled();
+            self.wake_first_if_needed();
         }
     }
 

@@ -23,7 +23,7 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         if let Some(using) = self.using.take() {
             if self.dax.hits.put(using) {
-                self.dax.wake_waiters();
+                self.dax.use_ended();
             }
         }
     }
@@ -70,6 +70,8 @@ pub(crate) struct Want<'a> {
     pub(super) take: Take,
     /// Where in the line the caller waits.
     pub(super) place: Option<&'a Place<'a>>,
+    /// Whether it may be had before who is first in line, see [`super::turns`].
+    pub(super) overtakes: bool,
 }
 
 impl Want<'_> {
@@ -82,6 +84,7 @@ impl Want<'_> {
             by: By::Access,
             take: Take::Free,
             place: None,
+            overtakes: false,
         }
     }
 

@@ -117,7 +117,7 @@ impl Removal {
 }
 
 impl chan::Owner for Removal {
-    fn answered(&mut self, result: Result<(), &Failed>) {
+    fn answered(&mut self, result: Result<(), &Failed>, _awaited: bool) {
         if core::mem::take(&mut self.sent) {
             self.dax.removals.fetch_sub(1, Full);
         }

@@ -90,15 +90,15 @@ impl Setup {
 }
 
 impl chan::Owner for Setup {
-    fn answered(&mut self, result: Result<(), &Failed>) {
+    fn answered(&mut self, result: Result<(), &Failed>, awaited: bool) {
         let count = self.steps.iter().flatten().count();
         trace::dax_setup_done(count as u32, result.map_err(|failed| failed.error));
         let left = self.settle(result);
         if result.is_ok() {
             self.dax.stats.setups.add(1);
         }
-        if result.is_ok() && self.by != By::Ahead {
-            // Who asked for it uses it now.
+        if result.is_ok() && awaited {
+            // Who asked for it uses it now; the end of that use wakes who is first in line.
             self.dax.publish();
             self.dax.settled();
         } else {
@@ -140,7 +140,7 @@ impl Dax {
         want: &Want<'_>,
         count: u64,
     ) -> Result<Option<Taken>, Why> {
-        if !self.is_turn(want.place) {
+        if !self.is_turn(want.place) && !(want.overtakes && self.turns.overtake()) {
             return Err(Why::NoRange);
         }
         let owner = |index| owner(inode, index);
@@ -161,6 +161,10 @@ impl Dax {
             }
             None => return Err(Why::NoRange),
         };
+        if let Some(place) = want.place {
+            // The next one need not wait until the range is mapped.
+            place.leave();
+        }
         Ok(self.note_all(inode, index, run, want, over)?)
     }
 
@@ -318,7 +322,7 @@ impl Dax {
                     error: ENOMEM,
                     known: true,
                 };
-                chan::Owner::answered(&mut setup, Err(&failed));
+                chan::Owner::answered(&mut setup, Err(&failed), true);
                 return Err(failed);
             }
         };

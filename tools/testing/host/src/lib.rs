@@ -30,6 +30,7 @@ pub mod dax {
 
     pub mod policy;
     pub mod ranges;
+    pub mod turns;
 }
 
 #[path = "../../../../fs/fuse/chan"]
