@@ -125,7 +125,9 @@ impl Dax {
                 return Err(Why::NoRange);
             }
             match &place {
-                Some(place) if place.stands() => place.wait(LOOK_MS, seen)?,
+                Some(place) if place.stands() => {
+                    place.wait(LOOK_MS, seen)?;
+                }
                 _ => {
                     place = self.line_up_patiently().ok();
                     if place.is_none() {

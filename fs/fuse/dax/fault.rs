@@ -9,7 +9,7 @@ use super::{
     pin::{Pin, Want, Why},
     ranges::{By, Take, RANGE_SHIFT, RANGE_SIZE},
     whose::owner,
-    Dax, PINNED_MS,
+    Dax, PINNED_MOST_MS, PINNED_MS,
 };
 use crate::{
     attr,
@@ -89,6 +89,7 @@ fn pin_or_reclaim<'a>(
     want: Want<'_>,
 ) -> Result<Pin<'a>> {
     let mut place = None;
+    let mut pause = PINNED_MS;
     let behind = match want.by {
         By::Access => None,
         By::Pass | By::Ahead => dax.just_behind(inode, index),
@@ -106,7 +107,13 @@ fn pin_or_reclaim<'a>(
             Ok(pin) => return Ok(pin),
             Err(Why::Failed(e)) => return Err(e),
             Err(Why::NoRange) => match &place {
-                Some(place) if place.stands() => place.wait(PINNED_MS, seen)?,
+                Some(place) if place.stands() => {
+                    pause = match place.wait(pause, seen)? {
+                        true => PINNED_MS,
+                        // Who waits for long need not look often.
+                        false => (2 * pause).min(PINNED_MOST_MS),
+                    };
+                }
                 _ => place = Some(dax.line_up()?),
             },
         }

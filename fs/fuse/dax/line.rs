@@ -83,17 +83,20 @@ impl Place<'_> {
     }
 
     /// Waits until this is the first place and there was a chance after [`Dax::chances`] were `seen`; for `ms` milliseconds at
-    /// most, as neither a pinned page that is let go nor a range that is not used any more tells anybody.
+    /// most, as neither a pinned page that is let go nor a range that is not used any more tells anybody. Says whether there was
+    /// a chance.
     ///
     /// # Errors
     ///
     /// `EINTR` on a fatal signal.
-    pub(super) fn wait(&self, ms: u32, seen: u64) -> Result {
+    pub(super) fn wait(&self, ms: u32, seen: u64) -> Result<bool> {
         let Some(queue) = self.dax.sleepers.get(queue_of(self.number)) else {
-            return Ok(());
+            return Ok(false);
         };
         let ready = || (self.dax.chances() != seen && self.dax.is_turn(Some(self))).then_some(());
-        queue.wait_killable_for(ms, ready).map(|_| ())
+        queue
+            .wait_killable_for(ms, ready)
+            .map(|chance| chance.is_some())
     }
 }
 

@@ -155,6 +155,8 @@ impl_has_work! {
 
 /// After so many milliseconds pages that were pinned are looked at again.
 const PINNED_MS: u32 = 50;
+/// And by one who has done so for long, after so many.
+const PINNED_MOST_MS: u32 = 1000;
 
 /// A wait.
 struct Waiting<'a> {

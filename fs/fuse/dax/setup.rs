@@ -140,7 +140,8 @@ impl Dax {
         want: &Want<'_>,
         count: u64,
     ) -> Result<Option<Taken>, Why> {
-        if !self.is_turn(want.place) && !(want.overtakes && self.turns.overtake()) {
+        let may_take = self.is_turn(want.place) || want.overtakes && self.turns.overtake();
+        if !may_take {
             return Err(Why::NoRange);
         }
         let owner = |index| owner(inode, index);

@@ -202,14 +202,16 @@ impl World {
         line.1 += 1;
         let number = line.1;
         line.0.insert(number);
-        self.turns.set_first(line.0.first().copied().unwrap_or(NOBODY));
+        self.turns
+            .set_first(line.0.first().copied().unwrap_or(NOBODY));
         number
     }
 
     fn leave(&self, number: u64) {
         let mut line = self.line.lock().unwrap();
         line.0.remove(&number);
-        self.turns.set_first(line.0.first().copied().unwrap_or(NOBODY));
+        self.turns
+            .set_first(line.0.first().copied().unwrap_or(NOBODY));
         drop(line);
         let counts = self.table.lock().unwrap().counts();
         if counts.free + counts.mapped > 0 {

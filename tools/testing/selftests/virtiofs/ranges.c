@@ -201,4 +201,84 @@ TEST_F(full, uniform_reads_fall_back)
 	EXPECT_EQ(0, ranges_unaccounted("second"));
 }
 
+/* Waits for a range so far. */
+static long waits_of(const char *tag)
+{
+	static const char *const names[] = { "waits_below_1ms", "waits_below_10ms", "waits_below_100ms", "waits_below_1000ms", "waits_longer" };
+	long n = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		n += window_number(tag, names[i]);
+	return n;
+}
+
+#define MANY 16
+#define EACH 40
+
+/* Stores to parts of a file of its own, never to the same one twice in a row. The first to be done notes how far the last is. */
+static void many_faults(const struct fs *fs, int who, long *done)
+{
+	uint64_t x = who + 1;
+	char name[32], *p;
+	int fd, i, part = 0;
+	long least = EACH;
+
+	snprintf(name, sizeof(name), "many/%d", who);
+	fd = open(at(fs, name), O_RDWR);
+	p = map_at(fd, 4 * RANGE, PROT_READ | PROT_WRITE, false);
+	if (fd < 0 || p == MAP_FAILED)
+		_exit(1);
+	for (i = 0; i < EACH; i++) {
+		x = x * 6364136223846793005UL + 1442695040888963407UL;
+		part = (part + 1 + (x >> 33) % 3) % 4;
+		p[part * RANGE + (x >> 40) % (RANGE / PAGE) * PAGE] = 'm';
+		__atomic_add_fetch(&done[who], 1, __ATOMIC_RELAXED);
+	}
+	for (i = 0; i < MANY; i++)
+		least = done[i] < least ? done[i] : least;
+	/* Of the first one only. */
+	__atomic_compare_exchange_n(&done[MANY], &(long){ -1 }, least, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	_exit(0);
+}
+
+/*
+ * Twice as many processes fault as there are ranges: a fault waits for its mapping, but hardly ever in line as well, as who
+ * comes may take what is idle. Still those in line have their turn.
+ */
+TEST_F_TIMEOUT(full, faults_sleep_once, 120)
+{
+	long *done = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), maps, waits;
+	int i, status;
+
+	ASSERT_NE(MAP_FAILED, (void *)done);
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf many; mkdir many; for i in $(seq 0 %d); do truncate -s %lu many/$i; done", MANY - 1,
+			  4 * RANGE));
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "delay SETUPMAPPING 20"));
+	done[MANY] = -1;
+	maps = counter(&self->fs, "SETUPMAPPING");
+	waits = waits_of("second");
+	for (i = 0; i < MANY; i++)
+		if (!fork())
+			many_faults(&self->fs, i, done);
+	for (i = 0; i < MANY; i++) {
+		ASSERT_LT(0, wait(&status));
+		EXPECT_EQ(0, status);
+	}
+	maps = counter(&self->fs, "SETUPMAPPING") - maps;
+	waits = waits_of("second") - waits;
+	EXPECT_EQ(0, device(&self->fs, NULL, 0, "delay all 0"));
+	TH_LOG("%d faults: %ld mappings, %ld waits in line; when the first was done, the last had %ld of %d", MANY * EACH, maps, waits,
+	       done[MANY], EACH);
+	EXPECT_EQ(0, counter(&self->fs, "READ"));
+	EXPECT_GE(done[MANY], EACH / 5);
+	if (!module_is_c()) {
+		/* Where nobody may overtake it is one for each mapping. */
+		EXPECT_LT(3 * waits, 2 * maps);
+		EXPECT_EQ(0, ranges_unaccounted("second"));
+	}
+	munmap(done, PAGE);
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf many"));
+}
+
 TEST_HARNESS_MAIN
