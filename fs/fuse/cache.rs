@@ -52,9 +52,7 @@ fn congested(inode: &Inode) -> bool {
 
 /// The handle of a file, for what goes on without it.
 pub(crate) fn share(file: &File<Fuse>) -> Result<Arc<Handle>> {
-    let inode = file.inode();
-    file.data()
-        .share(inode.sb().data().transport(), NodeId::new(inode.key()))
+    file.data().share(file.inode())
 }
 
 /// Ends a read: `got` bytes came, asked for when attributes had `version`.

@@ -3,11 +3,13 @@
 //! An open file as the server knows it.
 //!
 //! Most files are used by system calls only, which end before the file is closed. Reading ahead and writing back go on
-//! without it, so they share a [`Handle`]: the server is told of the close when the last of them is done. No locks.
+//! without it, so they share a [`Handle`]: the server is told of the close when the last of them is done. No locks but that of
+//! who writes back, around setting it.
 
 use crate::{
     chan::{self, Transport},
     dax::pass::Pass,
+    inode::Inode,
     modes::Entered,
     ops::file::Release,
     poll::Polled,
@@ -25,11 +27,7 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         Arc, SetOnce,
     },
-    time::{delay::fsleep, Delta},
 };
-
-/// How often is looked for what somebody else is about to set: for a second at least, if need be.
-const SHARE_TRIES: u32 = 50_000;
 
 /// A handle that more than the open file needs.
 pub(crate) struct Handle {
@@ -182,33 +180,22 @@ impl FileData {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EAGAIN` when somebody else, who sets it, does not come to run.
-    pub(crate) fn share(
-        &self,
-        transport: &Arc<dyn Transport>,
-        nodeid: NodeId,
-    ) -> Result<Arc<Handle>> {
-        if self.shared.as_ref().is_none() {
-            let handle = Arc::new(
-                Handle {
-                    transport: transport.clone(),
-                    nodeid,
-                    fh: self.handle(),
-                    release: SetOnce::new(),
-                    told: Atomic::new(false),
-                },
-                GFP_KERNEL,
-            )?;
-            self.shared.populate(handle);
+    /// `ENOMEM`.
+    pub(crate) fn share(&self, inode: &Inode) -> Result<Arc<Handle>> {
+        if let Some(handle) = self.shared.as_ref() {
+            return Ok(handle.clone());
         }
-        for _ in 0..SHARE_TRIES {
-            if let Some(handle) = self.shared.as_ref() {
-                return Ok(handle.clone());
-            }
-            // Somebody else is about to set it: two stores from now.
-            fsleep(Delta::from_micros(20));
-        }
-        Err(EAGAIN)
+        let handle = Arc::new(
+            Handle {
+                transport: inode.sb().data().transport().clone(),
+                nodeid: NodeId::new(inode.key()),
+                fh: self.handle(),
+                release: SetOnce::new(),
+                told: Atomic::new(false),
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(inode.data().writeback.share(&self.shared, &handle))
     }
 
     /// Closes the file. True when the caller has to tell the server: the handle is open there, and nobody else uses it.

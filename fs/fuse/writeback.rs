@@ -23,7 +23,7 @@ use crate::{
 use kernel::{
     new_spinlock,
     prelude::*,
-    sync::{Arc, SpinLock},
+    sync::{Arc, SetOnce, SpinLock},
 };
 
 /// Which of two generations of writers somebody belongs to. Who waits for all that have begun starts a new generation and
@@ -215,6 +215,17 @@ impl WriteBack {
             drop(state);
             more = KVec::with_capacity(capacity, GFP_KERNEL)?;
         }
+    }
+
+    /// Sets the handle that an open file shares, unless it is set; gives what is set. One does so at a time: nobody finds it half
+    /// done.
+    pub(crate) fn share(&self, place: &SetOnce<Arc<Handle>>, handle: &Arc<Handle>) -> Arc<Handle> {
+        let _state = self.state.lock();
+        if let Some(set) = place.as_ref() {
+            return set.clone();
+        }
+        place.populate(handle.clone());
+        handle.clone()
     }
 
     /// An open file to write through.
