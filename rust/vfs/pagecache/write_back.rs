@@ -69,17 +69,6 @@ impl<T: FileSystem> WriteParts<T> {
         self.finish();
     }
 
-    /// Leaves them dirty, for the next time that the file is written back. Nobody may look for what is dirty in their folios now.
-    fn stay_dirty(mut self) {
-        for part in &self.parts.list {
-            let folio = part.folio.as_ptr();
-            // SAFETY: By the type invariant the folio is under writeback, which whoever takes it out of the page cache waits for.
-            // What was dirty of it was up to date, and no more than that is written.
-            unsafe { bindings::iomap_dirty_folio(bindings::rust_fuse_folio_mapping(folio), folio) };
-        }
-        self.finish();
-    }
-
     fn finish(&mut self) {
         let Some(inode) = self.inode().map(Inode::as_raw) else {
             return;
@@ -114,8 +103,6 @@ unsafe impl<T: FileSystem> SharedMemory for WriteParts<T> {}
 const PAUSES: [i64; 6] = [1, 2, 4, 8, 16, 32];
 /// Pieces that there is memory for before anything is begun with.
 const ROOM: usize = 8;
-/// How much is kept that there was no memory for, until it can be marked as dirty again.
-const KEPT: usize = 4;
 
 /// Collects what iomap finds dirty.
 struct Collector<'a, T: Operations> {
@@ -124,8 +111,10 @@ struct Collector<'a, T: Operations> {
     parts: Parts,
     /// Memory for the parts that come next.
     spare: KVec<Part>,
-    /// What could not be sent. It is dirty no more for iomap, which says so once it is through with a folio.
-    kept: [Option<WriteParts<T>>; KEPT],
+    /// The folio that iomap is at, and how much of it could not be sent. It is dirty no more for iomap, which says so once it is
+    /// through with it.
+    at: *mut bindings::folio,
+    unsent: usize,
     /// There was no memory.
     short: bool,
 }
@@ -159,11 +148,7 @@ impl<T: Operations> Collector<'_, T> {
             });
             if let Err(parts) = unsent {
                 self.short = true;
-                match self.kept.iter_mut().find(|place| place.is_none()) {
-                    Some(place) => *place = Some(parts),
-                    // It is lost, and whoever syncs the file is told.
-                    None => parts.set_error(ENOMEM),
-                }
+                self.stay_dirty(parts);
             }
             self.short |= self.supply().is_err();
         }
@@ -181,15 +166,45 @@ impl<T: Operations> Collector<'_, T> {
         .map_err(|()| ENOMEM)
     }
 
-    /// Marks what could not be sent as dirty again.
-    fn settle(&mut self) -> Result {
-        for parts in self.kept.iter_mut().filter_map(Option::take) {
-            parts.stay_dirty();
+    /// iomap begins with a folio, and is through with the one before.
+    fn enter(&mut self, folio: *mut bindings::folio) {
+        if folio != self.at {
+            self.settle();
+            self.at = folio;
         }
-        if self.short {
-            Err(ENOMEM)
-        } else {
-            Ok(())
+    }
+
+    /// Leaves what could not be sent dirty, for the next time that the file is written back.
+    fn stay_dirty(&mut self, mut unsent: WriteParts<T>) {
+        // Nothing is left whose end is to be told when it is dropped.
+        for part in core::mem::take(&mut unsent.parts.list) {
+            if part.folio.as_ptr() == self.at {
+                self.unsent += part.len;
+            } else {
+                // SAFETY: By the invariant of `WriteParts`, whose list this was; iomap is at another folio.
+                unsafe { self.dirty_again(part.folio.as_ptr(), part.len) };
+            }
+        }
+    }
+
+    /// iomap is through with the folio that it was at.
+    fn settle(&mut self) {
+        let unsent = core::mem::take(&mut self.unsent);
+        if unsent > 0 {
+            // SAFETY: So much of it came out of `WriteParts`, and its end was told to nobody.
+            unsafe { self.dirty_again(self.at, unsent) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The folio is under writeback for `len` bytes, of which the end is told here, and nobody looks for what is dirty in it now.
+    unsafe fn dirty_again(&self, folio: *mut bindings::folio, len: usize) {
+        // SAFETY: By the caller's promise; whoever takes it out of the page cache waits for the end of the writing. What was dirty
+        // of it was up to date, and no more than that is written.
+        unsafe {
+            bindings::iomap_dirty_folio(bindings::rust_fuse_folio_mapping(folio), folio);
+            bindings::iomap_finish_folio_write(self.inode.as_raw(), folio, len);
         }
     }
 
@@ -225,6 +240,7 @@ impl<T: Operations> Wrap<T> {
         // SAFETY: As this function requires.
         unsafe {
             let collector = &mut *(*wpc).wb_ctx.cast::<Collector<'_, T>>();
+            collector.enter(folio);
             let len = (len as usize).min(collector.limit.bytes);
             // Where a whole folio was marked as dirty again, parts of it may never have been read.
             let offset = (pos - bindings::rust_fuse_folio_pos(folio) as u64) as usize;
@@ -283,7 +299,8 @@ impl<T: Operations> Wrap<T> {
             limit: T::write_limit(inode),
             parts: Parts::new(),
             spare: KVec::new(),
-            kept: [const { None }; KEPT],
+            at: core::ptr::null_mut(),
+            unsent: 0,
             short: false,
         };
         if let Err(e) = collector.supply() {
@@ -306,8 +323,9 @@ impl<T: Operations> Wrap<T> {
             bindings::rust_fuse_memalloc_nofs_restore(flags);
             r
         };
-        let settled = collector.settle();
+        collector.settle();
         drop(run);
-        to_int(kernel::error::to_result(r).and(settled))
+        let short = if collector.short { Err(ENOMEM) } else { Ok(()) };
+        to_int(kernel::error::to_result(r).and(short))
     }
 }
