@@ -49,35 +49,34 @@ impl<'a, 'd> ToUser<'a, 'd> {
         }
     }
 
-    /// Whether the first `len` bytes of `memory` can be handed on by [`Self::share`], after `before` bytes that are copied.
-    pub(crate) fn can_share<M: SharedMemory>(
-        &mut self,
-        before: usize,
-        memory: &M,
-        len: usize,
-    ) -> bool {
-        let To::Pipe(to) = &mut self.0 else {
-            return false;
-        };
-        let mut pages = 0;
-        let _ = each_page(memory, len, &mut |_, _| {
-            pages += 1;
-            Ok(())
-        });
-        to.can_share(before, pages)
-    }
-
-    /// Hands the first `len` bytes on, by reference.
+    /// Copies `head`, and the first `len` bytes of the page cache after it; into a pipe these go by reference where there is room.
     ///
     /// # Errors
     ///
-    /// `EFAULT` unless [`Self::can_share`] said so.
-    pub(crate) fn share<M: SharedMemory>(&mut self, memory: &M, len: usize) -> Result {
-        let To::Pipe(to) = &mut self.0 else {
-            return Err(EFAULT);
-        };
-        // SAFETY: `SharedMemory` says so of each piece.
-        each_page(memory, len, &mut |ptr, n| unsafe { to.share(ptr, n) })
+    /// `EFAULT` when not all of them arrive, `ENOMEM`.
+    pub(crate) fn message<M: SharedMemory>(
+        &mut self,
+        head: &[u8],
+        memory: &M,
+        len: usize,
+    ) -> Result {
+        if let To::Pipe(to) = &mut self.0 {
+            let mut pages = 0;
+            each_page(memory, len, &mut |_, _| {
+                pages += 1;
+                Ok(())
+            })?;
+            if to.can_share(head.len(), pages) {
+                to.expect(head.len());
+                // SAFETY: The head is readable.
+                unsafe { to.copy(head.as_ptr(), head.len()) }?;
+                // SAFETY: `SharedMemory` says so of each piece.
+                return each_page(memory, len, &mut |ptr, n| unsafe { to.share(ptr, n) });
+            }
+        }
+        self.expect(head.len() + len);
+        self.bytes(head)?;
+        self.memory(memory, len)
     }
 
     /// Copies bytes.

@@ -28,30 +28,20 @@ impl Request {
     pub(crate) fn copy_message(&self, to: &mut ToUser<'_, '_>) -> Result {
         let input = self.input().ok_or(EINVAL)?;
         let len = self.message_len() - input.len();
-        // What lies in the page cache is not copied into a pipe.
-        let shares = len > 0
-            && match &self.payload {
-                Payload::WriteBack(parts) => to.can_share(input.len(), parts, len),
-                Payload::Filled(parts) => to.can_share(input.len(), parts, len),
-                _ => false,
-            };
-        to.expect(if shares {
-            input.len()
-        } else {
-            self.message_len()
-        });
+        match &self.payload {
+            Payload::WriteBack(parts) => return to.message(input, parts, len),
+            Payload::Filled(parts) => return to.message(input, parts, len),
+            _ => (),
+        }
+        to.expect(self.message_len());
         to.bytes(input)?;
         if len == 0 {
             return Ok(());
         }
         match &self.payload {
-            Payload::WriteBack(parts) if shares => to.share(parts, len),
-            Payload::Filled(parts) if shares => to.share(parts, len),
             Payload::Pages(pages) | Payload::Exchange(pages, _) => {
                 pages.chunks(len).try_for_each(|chunk| to.bytes(chunk))
             }
-            Payload::WriteBack(parts) => to.memory(parts, len),
-            Payload::Filled(parts) => to.memory(parts, len),
             Payload::User(pages) => to.memory(pages, len),
             _ => Err(EINVAL),
         }
