@@ -260,6 +260,24 @@ static pid_t begin(void (*call)(void))
 	return soon(talk->ready) ? pid : -1;
 }
 
+/* Has a call wait for a server that has read the request for `opcode`, or for one that is stopped. */
+static pid_t waits(struct server *v, void (*call)(void), uint32_t opcode)
+{
+	pid_t pid;
+
+	if (server_start(v, ""))
+		return -1;
+	pid = begin(call);
+	if (pid < 0)
+		return -1;
+	if (opcode)
+		v->s->hang = opcode;
+	else
+		kill(v->pid, SIGSTOP);
+	talk->go = true;
+	return !opcode || soon(v->s->hung) ? pid : -1;
+}
+
 static int others(struct server *v)
 {
 	struct statfs sf;
@@ -288,14 +306,9 @@ static bool unmounts(struct server *v)
 TEST_F(dev_killed, unanswered)
 {
 	struct server *v = &self->v;
-	pid_t pid;
+	pid_t pid = waits(v, variant->call, variant->opcode);
 
-	ASSERT_EQ(0, server_start(v, ""));
-	pid = begin(variant->call);
 	ASSERT_LT(0, pid);
-	v->s->hang = variant->opcode;
-	talk->go = true;
-	ASSERT_TRUE(soon(v->s->hung));
 	usleep(20000);
 	kill(pid, SIGKILL);
 	if (module_is_c()) {
@@ -321,13 +334,9 @@ TEST_F(dev_killed, unanswered)
 TEST_F(dev_killed, unread)
 {
 	struct server *v = &self->v;
-	pid_t pid;
+	pid_t pid = waits(v, variant->call, 0);
 
-	ASSERT_EQ(0, server_start(v, ""));
-	pid = begin(variant->call);
 	ASSERT_LT(0, pid);
-	kill(v->pid, SIGSTOP);
-	talk->go = true;
 	usleep(100000);
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
 	kill(pid, SIGKILL);
@@ -346,14 +355,9 @@ TEST_F(dev_killed, unread)
 TEST_F(dev_killed, without_server)
 {
 	struct server *v = &self->v;
-	pid_t pid;
+	pid_t pid = waits(v, variant->call, variant->opcode);
 
-	ASSERT_EQ(0, server_start(v, ""));
-	pid = begin(variant->call);
 	ASSERT_LT(0, pid);
-	v->s->hang = variant->opcode;
-	talk->go = true;
-	ASSERT_TRUE(soon(v->s->hung));
 	server_kill(v);
 	EXPECT_TRUE(ends(pid, 2000));
 	EXPECT_TRUE(unmounts(v));

@@ -19,6 +19,7 @@ static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
 		a->mode = S_IFLNK | 0777;
 	a->nlink = 1;
 	a->size = node == NODE_FILE ? s->size : 0;
+	a->blocks = (a->size + 511) / 512;
 	a->blksize = 4096;
 	if (node == NODE_FILE)
 		a->mtime = 1000;

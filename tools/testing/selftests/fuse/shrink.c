@@ -108,4 +108,50 @@ TEST_F_TIMEOUT(shrink, while_read, 120)
 		EXPECT_EQ(0, waitpid(self->readers[i], NULL, WNOHANG));
 }
 
+/* 512-byte blocks of the file as far as they are known, without asking. */
+static long long known_blocks(const struct server *v)
+{
+	struct statx stx;
+
+	return statx(AT_FDCWD, under(v, "file"), AT_STATX_DONT_SYNC, STATX_BLOCKS, &stx) ? -1 : (long long)stx.stx_blocks;
+}
+
+/* Who cuts a file and is killed while a page behind the cut is read leaves it to the next one to ask where the file ends. */
+TEST_F(shrink, killed_behind)
+{
+	struct server *v = &self->v;
+	pid_t cutter, reader;
+	struct stat st;
+	char got[16];
+	int fd, asked;
+
+	if (variant->opcode != FUSE_SETATTR)
+		SKIP(return, "a punch leaves the size");
+	if (module_is_c())
+		SKIP(return, "known difference: the C client waits where nothing ends it");
+	fd = open(under(v, "file"), O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
+	v->s->hold = FUSE_READ;
+	reader = fork();
+	if (!reader)
+		_exit(pread(fd, got, sizeof(got), HALF) < 0 ? errno : 0);
+	EXPECT_TRUE(soon(v->s->held));
+	cutter = fork();
+	if (!cutter)
+		_exit(ftruncate(fd, HALF) ? errno : 0);
+	/* The answer has come. */
+	EXPECT_TRUE(soon(known_blocks(v) == HALF / 512));
+	EXPECT_EQ(0, waitpid(cutter, NULL, WNOHANG));
+	kill(cutter, SIGKILL);
+	EXPECT_TRUE(soon(waitpid(cutter, NULL, WNOHANG) == cutter));
+	asked = v->s->count[FUSE_GETATTR];
+	v->s->hold = 0;
+	EXPECT_EQ(0, stat(under(v, "file"), &st));
+	EXPECT_EQ(HALF, st.st_size);
+	EXPECT_LT(asked, v->s->count[FUSE_GETATTR]);
+	waitpid(reader, NULL, 0);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
