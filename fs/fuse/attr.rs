@@ -28,7 +28,10 @@ use crate::{
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
-    sync::lock::{spinlock::SpinLockBackend, Guard},
+    sync::{
+        atomic::Relaxed,
+        lock::{spinlock::SpinLockBackend, Guard},
+    },
 };
 
 /// The bits of a mode that are the type.
@@ -131,7 +134,7 @@ fn take_locked(
     let ours = conn.next_attr_version();
     state.attr_version = ours;
     if knows_size && state.changed <= version {
-        state.believe(ttl.0, ttl.1);
+        inode.data().believe(&mut state, ttl.0, ttl.1);
     }
     state.block_bits = block_bits(attr);
     let (old_size, old_mtime) = (inode.size(), inode.mtime());
@@ -269,8 +272,9 @@ pub(crate) fn written_back(inode: &Inode) {
 
 /// Something was read, for which the server may have set the time of access: it is asked when somebody wants to know.
 pub(crate) fn was_read(inode: &Inode) {
-    if !inode.sb().is_read_only() {
-        inode.data().state.lock().stale |= fields::ATIME;
+    let was_read = &inode.data().was_read;
+    if !was_read.load(Relaxed) && !inode.sb().is_read_only() {
+        was_read.store(true, Relaxed);
     }
 }
 

@@ -2,38 +2,35 @@
 
 //! Inodes: from a server's answer to an inode in memory, and back to a FORGET.
 //!
-//! Locks: an inode's own spinlock guards its [`State`]; nothing waits inside it.
+//! Locks: an inode's own spinlock, which guards what changes of it ([`data`]).
+
+mod data;
+
+pub(crate) use data::{InodeData, State};
 
 use crate::{
     attr::{self, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG},
     chan::{ForgetNode, Lookup},
-    conn::{Asked, Conn, DaxMode, Flag},
-    dax, errno,
-    local::{self, Local},
-    modes::Modes,
-    passthrough::Watch,
+    conn::{Asked, Conn, DaxMode},
+    errno, local,
     proto::{
         attr::{Attr, EntryOut},
         flags::{AttrFlags, InitFlags},
         ids::NodeId,
     },
-    readdir,
-    turns::Taken,
     vfs::{
         dentry::Belief,
-        inode::{fields, Got, New},
+        inode::{Got, New},
         time::Moment,
         SuperBlock,
     },
-    writeback::WriteBack,
     Fuse,
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
-        Arc, SpinLock,
+        atomic::{Acquire, Relaxed, Release},
+        Arc,
     },
 };
 
@@ -41,139 +38,6 @@ use kernel::{
 pub(crate) type Inode = crate::vfs::Inode<Fuse>;
 /// A counted reference to one.
 pub(crate) type InodeRef = crate::vfs::inode::Ref<Fuse>;
-
-/// What an inode holds.
-#[pin_data]
-pub(crate) struct InodeData {
-    #[pin]
-    pub(crate) state: SpinLock<State>,
-    /// Which life of its node id it is. Set before others see the inode.
-    generation: Atomic<u64>,
-    /// Of a directory: the connection's version when the server said that a name in it changed.
-    name_told: Atomic<u64>,
-    /// Whether attributes are to be read along with names.
-    pub(crate) advice: readdir::Advice,
-    /// Of a directory: somebody has his turn in it.
-    pub(crate) taken: Taken,
-    /// A process has asked the server for a POSIX lock.
-    pub(crate) posix_locked: Flag,
-    /// What is kept of a directory's entries.
-    #[pin]
-    pub(crate) list: readdir::cache::List,
-    /// Where its parts are in the DAX window.
-    #[pin]
-    pub(crate) ranges: dax::map::Map,
-    /// What is being written back.
-    #[pin]
-    pub(crate) writeback: WriteBack,
-    /// Who uses its page cache, and who must not find it used.
-    #[pin]
-    pub(crate) modes: Modes,
-    /// Its backing file, while that may change on its own.
-    #[pin]
-    pub(crate) watch: Watch,
-}
-
-/// What changes.
-pub(crate) struct State {
-    /// References that the server counts.
-    nlookup: u64,
-    /// The memory for giving them back.
-    forget: Option<KBox<ForgetNode>>,
-    /// Where another file system begins: a reference that this inode and the root of that one share.
-    submount: Option<Arc<Lookup>>,
-    /// Until when the attributes are believed.
-    pub(crate) valid_until: Moment,
-    /// Attributes ([`fields`]) that are not believed all the same, because something changed them.
-    pub(crate) stale: u32,
-    /// The connection's version when attributes were taken over.
-    pub(crate) attr_version: u64,
-    /// As it was when something changed attributes here; answers that were under way then do not end that they are asked for.
-    pub(crate) changed: u64,
-    /// As it was when the size changed here; answers that were under way then say nothing of the size.
-    pub(crate) sized: u64,
-    /// The time of birth, where it is known.
-    pub(crate) btime: Option<(i64, u32)>,
-    /// The preferred block size, as a power of two.
-    pub(crate) block_bits: u32,
-    /// How long the server wants them believed: seconds and nanoseconds.
-    pub(crate) ttl: (u64, u32),
-    /// Until when it is believed that there are no file capabilities.
-    pub(crate) no_caps_until: Moment,
-    /// A change of the size is on its way to the server: what it says of the size meanwhile is not to be believed.
-    pub(crate) resizing: bool,
-    /// What the client knows better.
-    pub(crate) local: Local,
-}
-
-impl State {
-    /// Until when something that is known now is believed.
-    pub(crate) fn believed_for(&self) -> Moment {
-        Moment::after(self.ttl.0, self.ttl.1)
-    }
-
-    /// Believes the attributes for as long as the server says.
-    pub(crate) fn believe(&mut self, sec: u64, nsec: u32) {
-        self.ttl = (sec, nsec);
-        self.valid_until = self.believed_for();
-        self.stale &= !fields::BASIC;
-    }
-
-    /// Counts a reference of the server. Memory for giving it back that there is already is returned.
-    fn count(&mut self, node: Option<KBox<ForgetNode>>) -> Option<KBox<ForgetNode>> {
-        self.nlookup += 1;
-        if self.forget.is_some() {
-            return node;
-        }
-        self.forget = node;
-        None
-    }
-
-    /// Whether the attributes `wanted` are believed.
-    pub(crate) fn is_fresh(&self, mut wanted: u32) -> bool {
-        if self.local.is_ours() {
-            wanted &= !fields::WRITTEN;
-        }
-        if wanted == 0 {
-            return true;
-        }
-        self.stale & wanted == 0 && !self.valid_until.passed()
-    }
-}
-
-impl InodeData {
-    /// Makes the data of a new inode.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            state <- new_spinlock!(State {
-                nlookup: 0,
-                forget: None,
-                submount: None,
-                valid_until: Moment::PAST,
-                stale: fields::BTIME,
-                attr_version: 0,
-                changed: 0,
-                sized: 0,
-                btime: None,
-                block_bits: 12,
-                ttl: (0, 0),
-                no_caps_until: Moment::PAST,
-                resizing: false,
-                local: Local::default(),
-            }, "fuse inode"),
-            generation: Atomic::new(0),
-            name_told: Atomic::new(0),
-            advice: readdir::Advice::default(),
-            taken: Taken::default(),
-            posix_locked: Flag::default(),
-            list <- readdir::cache::List::new(),
-            ranges <- dax::map::Map::new(),
-            writeback <- WriteBack::new(),
-            modes <- Modes::new(),
-            watch <- Watch::new(),
-        })
-    }
-}
 
 /// An answer that names an inode, whose reference is ours until it ends in an inode.
 pub(crate) struct Entry {
@@ -297,7 +161,8 @@ impl Entry {
             .generation
             .store(self.out.generation.get(), Relaxed);
         let mut state = new.data().state.lock();
-        state.believe(self.out.attr_valid, self.out.attr_valid_nsec);
+        new.data()
+            .believe(&mut state, self.out.attr_valid, self.out.attr_valid_nsec);
         state.attr_version = new.sb().data().next_attr_version();
         state.block_bits = attr::block_bits(&self.out.attr);
     }

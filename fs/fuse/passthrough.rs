@@ -124,6 +124,7 @@ fn take(inode: &Inode, said: &DataAttributes) {
     let mut state = inode.data().state.lock();
     inode.set_data_attributes(said);
     state.stale &= !(fields::DATA | fields::SIZE | fields::ATIME);
+    inode.data().was_read.store(false, Relaxed);
 }
 
 /// What the server says of an inode, with what its backing file says better. `None` where that is nothing.

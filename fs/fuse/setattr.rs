@@ -110,7 +110,9 @@ fn take_setattr(inode: &Inode, out: &AttrOut, version: u64) -> Result {
     let corrected = passthrough::corrected(inode, &out.attr).unwrap_or(out.attr);
     let mut state = inode.data().state.lock();
     if state.attr_version.max(state.changed) <= version {
-        state.believe(out.attr_valid, out.attr_valid_nsec);
+        inode
+            .data()
+            .believe(&mut state, out.attr_valid, out.attr_valid_nsec);
     } else {
         state.valid_until = Moment::PAST;
     }

@@ -139,7 +139,7 @@ pub(crate) fn refresh(
     if wanted & (fields::DATA | fields::SIZE) != 0 {
         passthrough::look(inode);
     }
-    if wanted == 0 || (!force && inode.data().state.lock().is_fresh(wanted)) {
+    if wanted == 0 || (!force && inode.data().is_fresh(wanted)) {
         return Ok(false);
     }
     if !may_block {

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/shmem_fs.h>
 #include <linux/uio.h>
 
 RUST_FUSE_HELPER(const struct cred *, get_current_cred, void)
@@ -44,9 +45,18 @@ RUST_FUSE_HELPER(void, backing_follow_flags, struct file *backing, unsigned int 
 	spin_unlock(&backing->f_lock);
 }
 
+/* Files of network file systems and of FUSE that are read past the page cache have no pages, and may be read asynchronously. */
+RUST_FUSE_HELPER(bool, backing_reads_at_once, struct file *backing, bool direct)
+{
+	struct address_space *mapping = backing->f_mapping;
+
+	return shmem_mapping(mapping) || (!direct && READ_ONCE(mapping->nrpages));
+}
+
 /*
- * Reads for a caller who waits. Other than backing_file_read_iter() it hands the call's own flags on as they are, with no way
- * by RWF_* flags and back, and what was opened need not follow them.
+ * Reads for a caller who waits, or where what is read is there at once, with no control block that outlives the call. Other than
+ * backing_file_read_iter() it hands the call's own flags on as they are, with no way by RWF_* flags and back, and what was
+ * opened need not follow them.
  */
 RUST_FUSE_HELPER(ssize_t, backing_read, struct file *backing, struct kiocb *iocb, struct iov_iter *iter, const struct cred *cred)
 {

@@ -184,9 +184,16 @@ impl<T: FileSystem> Inode<T> {
 }
 
 impl<T: Operations> Read<'_, T> {
+    /// Whether what can be read later is read at once all the same: by way of the page cache, or it is nowhere but in memory.
+    /// Such a call needs no memory of its own.
+    fn ends_at_once(&self, backing: &BackingFile) -> bool {
+        // SAFETY: The file is referenced.
+        unsafe { bindings::rust_fuse_backing_reads_at_once(backing.file.as_raw(), self.direct()) }
+    }
+
     /// Reads from a backing file. `EIOCBQUEUED` says that the call goes on.
     pub(crate) fn backing(&mut self, backing: &BackingFile) -> Result<usize> {
-        if self.is_sync() {
+        if self.is_sync() || self.ends_at_once(backing) {
             let (file, cred) = (backing.file.as_raw(), backing.cred.as_ptr().cast());
             // SAFETY: Call and iterator are valid; the file and the credentials are referenced.
             let read =
