@@ -57,7 +57,6 @@ static const unsigned int RUST_FUSE_S_NOSEC = S_NOSEC;
 static const unsigned int RUST_FUSE_FMODE_WRITE = (unsigned int)(unsigned long)FMODE_WRITE;
 static const loff_t RUST_FUSE_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
 static const unsigned int RUST_FUSE_VM_FAULT_ERROR = (unsigned int)VM_FAULT_ERROR;
-static const unsigned int RUST_FUSE_XA_PRESENT = (unsigned int)XA_PRESENT;
 static const unsigned int RUST_FUSE_TAG_DIRTY = (unsigned int)PAGECACHE_TAG_DIRTY;
 static const unsigned int RUST_FUSE_S_DT_MASK = S_DT_MASK;
 static const unsigned int RUST_FUSE_LOOKUP_RCU = LOOKUP_RCU;

@@ -10,10 +10,7 @@ use crate::{
     bindings,
     vfs::{inode::Invalidate, FileSystem, Inode},
 };
-use kernel::{error::to_result, page::PAGE_SHIFT, prelude::*};
-
-/// So many entries are looked at to find out where they lie.
-const FEW: usize = 8;
+use kernel::{error::to_result, prelude::*};
 
 /// Waits once, with faults let in.
 ///
@@ -46,39 +43,7 @@ impl<T: FileSystem> Invalidate<'_, T> {
     ///
     /// `ERESTARTSYS` when a page is pinned.
     pub(crate) fn try_break_layout(&mut self, start: u64, end: u64) -> Result {
-        match self.touched(start, end) {
-            Some((start, end)) => self.break_with(start, end, None),
-            None => Ok(()),
-        }
-    }
-
-    /// Where there are DAX entries from `start` to `end`: only there can be something in page tables, as both are made by
-    /// faults, which the lock keeps out. Page tables of 2 MiB are walked page by page, so where a fault or two were served
-    /// knowing these places saves most of the work; where there were many, all of it is said.
-    fn touched(&self, start: u64, end: u64) -> Option<(u64, u64)> {
-        let mut index = (start >> PAGE_SHIFT) as c_ulong;
-        let last = (end >> PAGE_SHIFT) as c_ulong;
-        // SAFETY: The inode and its mapping are valid; entries are looked at by address only.
-        let pages = unsafe { &raw mut (*(*self.inode().as_raw()).i_mapping).i_pages };
-        let present = bindings::RUST_FUSE_XA_PRESENT;
-        // SAFETY: The array is initialised as long as the inode lives.
-        if unsafe { bindings::xa_find(pages, &mut index, last, present) }.is_null() {
-            return None;
-        }
-        let first = index;
-        for _ in 0..FEW {
-            let upto = index;
-            // SAFETY: As above.
-            if unsafe { bindings::xa_get_order(pages, index) } > 0 {
-                break;
-            }
-            // SAFETY: As above.
-            if unsafe { bindings::xa_find_after(pages, &mut index, last, present) }.is_null() {
-                let end = (upto as u64 + 1) << PAGE_SHIFT;
-                return Some(((first as u64) << PAGE_SHIFT, end - 1));
-            }
-        }
-        Some((start, end))
+        self.break_with(start, end, None)
     }
 
     /// Takes the whole file out of page tables, and nothing else: what was forgotten comes back by faults, if they succeed.

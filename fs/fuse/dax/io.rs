@@ -156,19 +156,26 @@ impl Operations for Fuse {
             return Ok(Extent::Hole { len });
         }
         let dax = inode.sb().data().dax().ok_or(EIO)?;
-        let start = dax
-            .locate(inode, pos >> RANGE_SHIFT, access.write)
-            .ok_or(EAGAIN)?;
+        let index = pos >> RANGE_SHIFT;
         // A fault takes whole pages, also the one that the end of the file is in.
         let end = if access.fault {
             size.next_multiple_of(PAGE_SIZE as u64)
         } else {
             size
         };
+        let len = len.min(rest_of_range(pos)).min(end - pos);
+        let start = if access.fault {
+            let page = (pos & (RANGE_SIZE - 1)) / PAGE_SIZE as u64;
+            let pages = page..page + len.div_ceil(PAGE_SIZE as u64);
+            dax.locate_to_map(inode, index, pages, access.write)
+        } else {
+            dax.locate(inode, index, access.write)
+        };
+        let start = start.ok_or(EAGAIN)?;
         Ok(Extent::Window {
             window: dax.window(),
             addr: start + (pos & (RANGE_SIZE - 1)),
-            len: len.min(rest_of_range(pos)).min(end - pos),
+            len,
         })
     }
 }

@@ -51,16 +51,26 @@ use kernel::{
     },
     workqueue::Work,
 };
-use ranges::{Atom, Hits, Ranges, Slot, Words};
+use ranges::{Atom, Hits, Ranges, Slot, Spans, Words};
 use stage::Stage;
 use stats::Stats;
 
 /// The table of the window's slots.
 type Table = Ranges<KVVec<Slot>, SlotWords>;
 
-/// The words of the table, shared by the table and who hits.
+/// A word for each slot of the table, shared by the table and who hits.
 #[derive(Clone)]
 struct SlotWords(Arc<KVVec<Atomic<u64>>>);
+
+impl SlotWords {
+    fn new(n: usize) -> Result<Self> {
+        let mut words = KVVec::with_capacity(n, GFP_KERNEL)?;
+        for _ in 0..n {
+            words.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self(Arc::new(words, GFP_KERNEL)?))
+    }
+}
 
 impl Words for SlotWords {
     type Atom = Atomic<u64>;
@@ -104,6 +114,8 @@ pub(crate) struct Dax {
     ranges: SpinLock<Table>,
     /// Using what is mapped, without a lock.
     hits: Hits<SlotWords>,
+    /// What is in page tables.
+    spans: Spans<SlotWords>,
     /// Which parts of files are worth a range.
     #[pin]
     heat: SpinLock<policy::Heat<KVVec<u8>>>,
@@ -195,11 +207,8 @@ impl Dax {
         let counters = KVVec::from_elem(0u8, counters, GFP_KERNEL)?;
         let heat = policy::Heat::new(counters, n).ok_or(EINVAL)?;
         let slots = KVVec::from_elem(Slot::new(), n, GFP_KERNEL)?;
-        let mut words = KVVec::with_capacity(n, GFP_KERNEL)?;
-        for _ in 0..n {
-            words.push(Atomic::new(0), GFP_KERNEL)?;
-        }
-        let words = SlotWords(Arc::new(words, GFP_KERNEL)?);
+        let words = SlotWords::new(n)?;
+        let spans = Spans::new(SlotWords::new(n)?);
         let ranges = Ranges::new(slots, words.clone());
         stats.begin();
         stats.set_ranges(&ranges.counts());
@@ -210,6 +219,7 @@ impl Dax {
                 registry,
                 ranges <- new_spinlock!(ranges, "fuse dax ranges"),
                 hits: Hits::new(words),
+                spans,
                 heat <- new_spinlock!(heat, "fuse dax heat"),
                 patience: cold::Patience::default(),
                 epoch: Atomic::new(0),

@@ -13,7 +13,6 @@ use super::{
     pin::Want,
     policy,
     ranges::{By, RangeId, Unmapping, RANGE_SIZE},
-    reclaim::break_layout,
     setup::{to_spare, RUN},
     whose::owner,
     Dax,
@@ -147,8 +146,13 @@ impl Dax {
             return;
         }
         // Nearest first: the last one has the lowest index and the lowest place in the window.
-        let lowest = index - count as u64;
-        if break_layout(inode, lowest, count as u64).is_err() {
+        let empty =
+            |(back, token): (u64, &Unmapping)| self.break_layout(inode, index - back, token);
+        if (1..)
+            .zip(closed.iter().flatten())
+            .try_for_each(empty)
+            .is_err()
+        {
             self.reopen(closed.into_iter().flatten());
             return;
         }

@@ -11,6 +11,7 @@ use super::{
     Dax,
 };
 use crate::{dax_core::device::Window, inode::Inode};
+use core::ops::Range;
 use kernel::{prelude::*, sync::Arc};
 
 /// A range that stays where it is.
@@ -164,6 +165,20 @@ impl Dax {
     /// Where in the window `index` is, for somebody who has it pinned or keeps its layout from being broken. Takes no lock.
     pub(super) fn locate(&self, inode: &Inode, index: u64, write: bool) -> Option<u64> {
         let id = inode.data().ranges.get(index)?;
+        self.hits.shows(id, write).then(|| id.offset())
+    }
+
+    /// As [`Self::locate`], for a fault, which may map `pages` of the range then.
+    pub(super) fn locate_to_map(
+        &self,
+        inode: &Inode,
+        index: u64,
+        pages: Range<u64>,
+        write: bool,
+    ) -> Option<u64> {
+        let id = inode.data().ranges.get(index)?;
+        // Before it is looked at: who closes it looks after that.
+        self.spans.touch(id, pages.start, pages.end);
         self.hits.shows(id, write).then(|| id.offset())
     }
 }

@@ -41,6 +41,7 @@ mod list;
 mod mapped;
 mod reclaim;
 mod slot;
+mod span;
 mod token;
 mod word;
 
@@ -53,6 +54,7 @@ pub use slot::{
     Counts,
     Slot, //
 };
+pub use span::Spans;
 pub use token::{
     By,
     Fate,

@@ -16,7 +16,7 @@ use super::{
     Dax, RECLAIMER,
 };
 use crate::{inode::Inode, trace};
-use kernel::{prelude::*, sync::Arc, workqueue::WorkItem};
+use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc, workqueue::WorkItem};
 
 /// Victims that are looked at before a reclaim gives up for now.
 const TRIES: usize = 8;
@@ -41,7 +41,7 @@ impl Dax {
     fn empty(&self, token: Unmapping, was: Owner, next: Next) -> Option<Unmapping> {
         let id = token.id();
         let broken = self.with_file(was, id, |inode| -> Result {
-            break_layout(inode, was.index, 1)?;
+            self.break_layout(inode, was.index, &token)?;
             if let Next::Another = next {
                 inode.data().ranges.remove(was.index, id);
             }
@@ -55,6 +55,22 @@ impl Dax {
                 None
             }
         }
+    }
+
+    /// Takes a range that was closed, the part `index` of a file, out of page tables: no more of it than faults have touched.
+    ///
+    /// # Errors
+    ///
+    /// When a page is pinned.
+    pub(super) fn break_layout(&self, inode: &Inode, index: u64, token: &Unmapping) -> Result {
+        let Some((first, end)) = self.spans.touched(token) else {
+            return Ok(());
+        };
+        let start = index * RANGE_SIZE;
+        inode.invalidate_lock().try_break_layout(
+            start + first * PAGE_SIZE as u64,
+            start + end * PAGE_SIZE as u64 - 1,
+        )
     }
 
     /// Has a file forget a range that was closed before.
@@ -131,7 +147,7 @@ impl Dax {
     pub(super) fn abandon(self: &Arc<Self>, inode: &Inode, index: u64, id: RangeId) -> Result {
         let seen = self.epoch();
         let closed = self.ranges.lock().begin_unmap(id).ok();
-        let emptied = closed.and_then(|token| match break_layout(inode, index, 1) {
+        let emptied = closed.and_then(|token| match self.break_layout(inode, index, &token) {
             Ok(()) => Some(token),
             Err(_) => {
                 self.reopen([token].into_iter());
@@ -149,18 +165,6 @@ impl Dax {
             }
         }
     }
-}
-
-/// Takes `count` parts of a file, from `index` on, out of page tables.
-///
-/// # Errors
-///
-/// When a page is pinned.
-pub(super) fn break_layout(inode: &Inode, index: u64, count: u64) -> Result {
-    let start = index * RANGE_SIZE;
-    inode
-        .invalidate_lock()
-        .try_break_layout(start, start + count * RANGE_SIZE - 1)
 }
 
 /// How many ranges the reclaimer keeps parked.

@@ -202,6 +202,8 @@ impl Dax {
             let Some(id) = place.as_ref().map(Mapping::id) else {
                 break;
             };
+            // From here on faults may find it.
+            self.spans.forget(id);
             match inode.data().ranges.insert(index + i as u64, id) {
                 Ok(true) => *step = place.take().map(Step::Map),
                 Err(e) if i == 0 => return Err(e),

@@ -271,7 +271,7 @@ TEST_F_TIMEOUT(full, faults_sleep_once, 120)
 	TH_LOG("%d faults: %ld mappings, %ld waits in line; when the first was done, the last had %ld of %d", MANY * EACH, maps, waits,
 	       done[MANY], EACH);
 	EXPECT_EQ(0, counter(&self->fs, "READ"));
-	EXPECT_GE(done[MANY], EACH / 5);
+	OURS(done[MANY] >= EACH / 5, "who has a range takes it again all the time (W-21)");
 	if (!module_is_c()) {
 		/* Where nobody may overtake it is one for each mapping. */
 		EXPECT_LT(3 * waits, 2 * maps);

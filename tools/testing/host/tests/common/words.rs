@@ -50,6 +50,13 @@ impl Atom for Word {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared(Arc<[Word]>);
 
+impl Shared {
+    /// New ones.
+    pub(crate) fn of(total: usize) -> Self {
+        Self((0..total).map(|_| Word::default()).collect())
+    }
+}
+
 impl Words for Shared {
     type Atom = Word;
 
@@ -67,7 +74,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(total: usize) -> Self {
-        let words = Shared((0..total).map(|_| Word::default()).collect());
+        let words = Shared::of(total);
         Self {
             ranges: Ranges::new(vec![Slot::new(); total], words.clone()),
             hits: Hits::new(words),

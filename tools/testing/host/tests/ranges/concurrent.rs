@@ -37,7 +37,7 @@ const NOTHING: u64 = 0;
 const WRITABLE: u64 = 1000;
 
 /// A word with no more ordering than the table asks for.
-struct Word(AtomicU64);
+pub(super) struct Word(pub(super) AtomicU64);
 
 impl Atom for Word {
     fn load(&self) -> u64 {
@@ -64,7 +64,7 @@ impl Atom for Word {
 }
 
 #[derive(Clone)]
-struct Shared(std::sync::Arc<[Word]>);
+pub(super) struct Shared(pub(super) std::sync::Arc<[Word]>);
 
 impl Words for Shared {
     type Atom = Word;
@@ -216,7 +216,7 @@ impl World {
 }
 
 /// Runs `model` under every schedule with up to `preemptions` forced switches.
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+pub(super) fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);

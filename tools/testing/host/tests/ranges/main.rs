@@ -6,6 +6,7 @@ mod clock;
 mod concurrent;
 mod histories;
 mod model;
+mod spans;
 mod taking;
 mod transitions;
 #[path = "../common/words.rs"]
