@@ -9,12 +9,13 @@
 //! Locks: a queue's lock, then a waiter's. Inside it also the lock of requests to be reaped; that of FORGETs stands alone. All of them are
 //! short and taken with interrupts off.
 
-use super::Registry;
+use super::{forgets::Forgets, Registry};
 use crate::{
-    chan::{self, forget::ForgetList, reap, Fifo, ForgetNode, Pool, Request, Transport},
+    chan::{self, reap, Fifo, ForgetNode, Pool, Request, Transport},
     errno,
     proto::{ids::Unique, opcode::Opcode},
     sync::{irqlock::new_irqlock, IrqLock},
+    vfs::time::Moment,
     virtio::{device::Device, Handler, Layout, Queues, VirtQueue},
 };
 use kernel::{
@@ -34,8 +35,8 @@ use kernel::{
 const OVERHEAD: usize = 4;
 /// Most pages of data in a request.
 const MAX_PAGES: usize = 256;
-/// FORGET messages under way at once.
-const FORGETS: usize = 2;
+/// Milliseconds for which a request waits for memory to describe it to the device.
+const PATIENCE: u64 = 10_000;
 
 /// Requests of one queue.
 #[derive(Default)]
@@ -44,25 +45,45 @@ pub(crate) struct Pending {
     line: Fifo,
     /// How many are in the ring.
     in_flight: usize,
+    /// Since when there is no memory for the first of them, with none in the ring whose end could bring some.
+    hungry: Option<Moment>,
 }
 
-/// FORGETs that wait, and the requests that carry them.
-struct Forgets {
-    list: ForgetList,
-    idle: [Option<KBox<Request>>; FORGETS],
+impl Pending {
+    /// Whether a request that could not be added for `e` is to wait. With none in the ring somebody has to see after it.
+    fn may_wait(&mut self, e: Error) -> bool {
+        if e != ENOSPC && e != ENOMEM {
+            return false;
+        }
+        if self.in_flight > 0 {
+            return true;
+        }
+        let since = *self.hungry.get_or_insert_with(Moment::now);
+        let patient = since.elapsed_ms() < PATIENCE;
+        if !patient {
+            self.hungry = None;
+        }
+        patient
+    }
+
+    /// A request was added.
+    fn added(&mut self) {
+        self.in_flight += 1;
+        self.hungry = None;
+    }
 }
 
 /// The channel of one device.
 #[pin_data]
 pub(crate) struct Channel {
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     name: CString,
-    queues: SetOnce<Queues<Channel>>,
+    pub(super) queues: SetOnce<Queues<Channel>>,
     /// The request queue of each CPU, counted from 0.
     cpus: SetOnce<KVec<usize>>,
-    pool: Pin<KBox<Pool>>,
+    pub(super) pool: Pin<KBox<Pool>>,
     #[pin]
-    forgets: IrqLock<Forgets>,
+    pub(super) forgets: IrqLock<Forgets>,
     /// Requests whose senders have left.
     #[pin]
     orphans: IrqLock<Option<KBox<Request>>>,
@@ -97,10 +118,7 @@ impl Channel {
         request_queues: u32,
     ) -> Result<Arc<Self>> {
         let pool = KBox::pin_init(Pool::new(), GFP_KERNEL)?;
-        let mut idle = [const { None }; FORGETS];
-        for slot in &mut idle {
-            *slot = Some(pool.take()?);
-        }
+        let none = Forgets::new(&pool)?;
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 registry: registry.clone(),
@@ -108,7 +126,7 @@ impl Channel {
                 queues: SetOnce::new(),
                 cpus: SetOnce::new(),
                 pool,
-                forgets <- new_irqlock!(Forgets { list: ForgetList::default(), idle }, "virtiofs forgets"),
+                forgets <- new_irqlock!(none, "virtiofs forgets"),
                 orphans <- new_irqlock!(None, "virtiofs orphans"),
                 reaper <- new_work!("virtiofs reaper"),
                 max_pages: Atomic::new(1),
@@ -237,59 +255,52 @@ impl Channel {
         while let Some(request) = ring.state().line.pop_front() {
             match ring.add(request) {
                 Ok(()) => {
-                    ring.state().in_flight += 1;
+                    ring.state().added();
                     added = true;
                 }
                 Err((request, e)) => {
-                    if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
+                    if ring.state().may_wait(e) {
                         ring.state().line.push_front(request);
+                        self.see_after(ring.state());
                         break;
                     }
                     self.finish(request, Err(submit_error(e)));
                 }
             }
         }
+        if ring.state().line.is_empty() {
+            ring.state().hungry = None;
+        }
         added && ring.kick_prepare()
     }
 
-    /// Sends FORGETs while there are some and something to carry them.
-    fn send_forgets(&self) {
-        let Some(queue) = self.queues.as_ref().and_then(|q| q.first()) else {
-            return;
-        };
-        loop {
-            let mut forgets = self.forgets.lock();
-            if forgets.list.is_empty() {
-                return;
-            }
-            let Some(mut request) = forgets.idle.iter_mut().find_map(Option::take) else {
-                return;
-            };
-            let filled = forgets.list.fill(&mut request, self.pool.next_unique());
-            drop(forgets);
-            let mut ring = queue.lock();
-            let sent = filled
-                .map_err(|_| None)
-                .and_then(|()| ring.add(request).map_err(|(request, _)| Some(request)));
-            let kick = ring.kick_prepare();
-            drop(ring);
-            if kick {
-                queue.notify();
-            }
-            if let Err(back) = sent {
-                // The device is gone or broken, and with it what it counted.
-                self.forget_sent(back);
-                return;
-            }
+    /// Has it tried again where nothing that ends would do so.
+    fn see_after(&self, pending: &Pending) {
+        if pending.hungry.is_some() {
+            self.registry.try_again();
         }
     }
 
-    /// Takes back a request that carried FORGETs.
-    fn forget_sent(&self, request: Option<KBox<Request>>) {
-        let mut forgets = self.forgets.lock();
-        if let Some(slot) = forgets.idle.iter_mut().find(|slot| slot.is_none()) {
-            *slot = request;
+    /// Tries again what there was no memory for. False when there still is none.
+    pub(super) fn try_again(&self) -> bool {
+        let Some(queues) = self.queues.as_ref() else {
+            return true;
+        };
+        let mut done = true;
+        for queue in queues.iter().skip(1) {
+            if queue.lock().state().hungry.is_none() {
+                continue;
+            }
+            if self.refill(queue) {
+                queue.notify();
+            }
+            done &= queue.lock().state().hungry.is_none();
         }
+        if self.forgets.lock().has_stuck() {
+            self.send_forgets();
+            done &= !self.forgets.lock().has_stuck();
+        }
+        done
     }
 }
 
@@ -365,7 +376,7 @@ impl Transport for Channel {
         }
         match ring.add(request) {
             Ok(()) => {
-                ring.state().in_flight += 1;
+                ring.state().added();
                 let kick = ring.kick_prepare();
                 drop(ring);
                 if kick {
@@ -373,8 +384,9 @@ impl Transport for Channel {
                 }
             }
             Err((request, e)) => {
-                if (e == ENOSPC || e == ENOMEM) && ring.state().in_flight > 0 {
+                if ring.state().may_wait(e) {
                     ring.state().line.push_back(request);
+                    self.see_after(ring.state());
                 } else {
                     drop(ring);
                     self.refuse(request, submit_error(e));
@@ -414,12 +426,12 @@ impl Transport for Channel {
     }
 
     fn forget(&self, node: KBox<ForgetNode>) {
-        self.forgets.lock().list.push(node);
+        self.forgets.lock().push(node);
         self.send_forgets();
     }
 
     fn drop_forgets(&self) {
-        let list = self.forgets.lock().list.take();
+        let list = self.forgets.lock().take();
         drop(list);
     }
 

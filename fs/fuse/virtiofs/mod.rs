@@ -11,6 +11,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod driver;
+mod forgets;
 pub(crate) mod mount;
 pub(crate) mod parts;
 pub(crate) mod registry;

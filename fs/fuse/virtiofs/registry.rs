@@ -9,13 +9,15 @@ use crate::{dax::stats::Stats, sync::OwnedQueue, sysfs};
 use core::fmt::Write as _;
 use kernel::{
     device::Device,
-    new_mutex,
+    impl_has_work, new_mutex, new_work,
     prelude::*,
     str::{CStr, CString},
     sync::{
         atomic::{Atomic, Relaxed},
         Arc, Mutex, SetOnce,
     },
+    time::{delay::fsleep, Delta},
+    workqueue::{Work, WorkItem},
 };
 
 /// Every virtiofs device.
@@ -28,7 +30,32 @@ pub(crate) struct Registry {
     sysfs: SetOnce<sysfs::Set<Shown>>,
     /// The number of the next device there.
     next: Atomic<u32>,
+    #[pin]
+    again: Work<Registry>,
 }
+
+impl_has_work! {
+    impl HasWork<Self> for Registry { self.again }
+}
+
+/// Tries again what devices had no memory for. Locks: that of the list, and within it those of a device's queues.
+impl WorkItem for Registry {
+    type Pointer = Arc<Registry>;
+
+    fn run(this: Arc<Registry>) {
+        fsleep(PAUSE);
+        let list = this.instances.lock();
+        // All of them have their turn.
+        let hungry = list.iter().filter(|i| !i.channel().try_again()).count();
+        drop(list);
+        if hungry > 0 {
+            this.try_again();
+        }
+    }
+}
+
+/// How long memory may take to come back, before it is asked for again.
+const PAUSE: Delta = Delta::from_millis(4);
 
 /// A device in sysfs. It has the tag for itself: whoever reads a file of it does not keep the window.
 pub(crate) struct Shown {
@@ -106,6 +133,7 @@ impl Registry {
                 work: OwnedQueue::new(c"rust_fuse")?,
                 sysfs: SetOnce::new(),
                 next: Atomic::new(0),
+                again <- new_work!("virtiofs no memory"),
             }),
             GFP_KERNEL,
         )
@@ -121,6 +149,12 @@ impl Registry {
     /// Where deferred work runs.
     pub(crate) fn work(&self) -> &OwnedQueue {
         &self.work
+    }
+
+    /// Has every device try again in a moment what it had no memory for. From any context.
+    pub(super) fn try_again(self: &Arc<Self>) {
+        // An error says that this is on its way.
+        let _ = self.work.enqueue(self.clone());
     }
 
     /// Adds a device.

@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A guest whose devices reach its memory only by way of a small buffer (swiotlb=2048,force: 4 MiB): there is never enough of it
+# for all requests at once, and what one device has is missing for the other.
+. "$(dirname "$0")/lib.sh"
+grep -q swiotlb= /proc/cmdline || skip_all "this guest has no bounce buffer: tools/testing/check bounce"
+begin
+m=$dir/m
+
+# writer FOLDER N FLAGS: a mebibyte at a time, compared afterwards.
+writer() {
+	dd if="$dir/data" of="$1/bounce.$2" bs=1M $3 2>/dev/null && cmp -s "$dir/data" "$1/bounce.$2"
+}
+
+# passer_by FOLDER: names that come and go meanwhile.
+passer_by() {
+	for j in $(seq 150); do
+		echo "$j" >"$1/passer.$j" && rm "$1/passer.$j" || return
+	done
+}
+
+# nothing_held TAG: waits until the client has forgotten all inodes but the root, which the device does not count.
+nothing_held() {
+	for j in $(seq 100); do
+		held=$(ctl "$1" nofiles | awk '$1 == "inodes" { print $2 }')
+		[ "$held" = 0 ] && return
+		sleep 0.1
+	done
+	echo "# $1: $held inodes are held after all were forgotten"
+	return 1
+}
+
+many() {
+	dd if=/dev/urandom of="$dir/data" bs=1M count=8 2>/dev/null
+	mount_tag nodax "$m/a" && mount_tag tiny "$m/b" dax=never || return
+	pids=
+	for at in a b; do
+		for i in 1 2 3 4; do
+			writer "$m/$at" "$i" oflag=direct &
+			pids="$pids $!"
+			writer "$m/$at" "$((i + 4))" conv=fsync &
+			pids="$pids $!"
+		done
+		passer_by "$m/$at" &
+		pids="$pids $!"
+	done
+	bad=0
+	for pid in $pids; do
+		wait "$pid" || bad=$((bad + 1))
+	done
+	rm "$m"/?/bounce.*
+	echo 3 >/proc/sys/vm/drop_caches
+	same "processes that failed" 0 "$bad" && nothing_held nodax && nothing_held tiny || return
+	umount "$m/a" && umount "$m/b"
+}
+known_difference "writes fail while another device has the memory"
+check "many at once" many
+
+too_small() {
+	dmesg | grep -q 'swiotlb buffer is full' && return
+	echo "# there was room for all: this shows nothing"
+	return 1
+}
+check "the buffer was too small" too_small
