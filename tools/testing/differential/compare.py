@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 
-FOLDER_ATIME = re.compile(r"(\bmode=4\d{4}\b.*) atime=-?\d+")
+FOLDER_ATIME = re.compile(r" folder_atime=-?\d+")
 LINE = re.compile(r"^(\d+ )?([^ (]+)\((.*)\) = (.*)$")
 
 
@@ -86,7 +86,7 @@ def main():
         alone = all(run.get("witness ", (0, 0, ""))[2] == "asleep" for run in (c, rust))
         if not alone:
             print(f"{share}: folders were read on the host meanwhile: their access times are not compared")
-            c, rust = ({k: (n, a, FOLDER_ATIME.sub(r"\1", r)) for k, (n, a, r) in run.items() if n != "witness"}
+            c, rust = ({k: (n, a, FOLDER_ATIME.sub("", r)) for k, (n, a, r) in run.items() if n != "witness"}
                        for run in (c, rust))
         for key in list(dict.fromkeys([*c, *rust])):
             name, arguments, was = c.get(key) or (*rust[key][:2], "(missing)")

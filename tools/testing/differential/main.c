@@ -167,9 +167,9 @@ const char *show_stat(const struct stat *s)
 	bool dir = S_ISDIR(s->st_mode);
 
 	/* Times that a call has set are small or far away. */
-	snprintf(text, sizeof(text), "mode=%o nlink=%lu uid=%u gid=%u size=%lld rdev=%lx mtime=%lld atime=%lld", s->st_mode,
+	snprintf(text, sizeof(text), "mode=%o nlink=%lu uid=%u gid=%u size=%lld rdev=%lx mtime=%lld %s=%lld", s->st_mode,
 		 (unsigned long)s->st_nlink, s->st_uid, s->st_gid, dir ? 0 : (long long)s->st_size, (unsigned long)s->st_rdev,
-		 s->st_mtime < 1000000000 ? (long long)s->st_mtime : -1, s->st_atime < 1000000000 ? (long long)s->st_atime : -1);
+		 s->st_mtime < 1000000000 ? (long long)s->st_mtime : -1, dir ? "folder_atime" : "atime", s->st_atime < 1000000000 ? (long long)s->st_atime : -1);
 	return text;
 }
 
