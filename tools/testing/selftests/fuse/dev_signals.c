@@ -40,15 +40,6 @@ static pid_t waiter(struct server *v)
 	return pid;
 }
 
-static int end_of(pid_t pid)
-{
-	int status = 0;
-
-	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 TEST_F(dev_signals, interrupt)
 {
 	struct server *v = &self->v;

@@ -276,4 +276,14 @@ static inline const char *under(const struct server *v, const char *name)
 	_is;							\
 })
 
+/* How a process ended: its errno, 1000 and the signal, or -1 if it has not within 10 seconds. */
+static inline int end_of(pid_t pid)
+{
+	int status = 0;
+
+	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
 #endif

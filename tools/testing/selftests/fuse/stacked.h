@@ -32,16 +32,6 @@ static int device_fd = -1;
 	_pid;						\
 })
 
-/* How a process ended: its errno, 1000 and the signal, or -1 if it has not within 10 seconds. */
-static inline int end_of(pid_t pid)
-{
-	int status = 0;
-
-	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 /* Whether a process sleeps in the kernel and goes on doing so for a while. */
 static inline bool waits(pid_t pid)
 {
