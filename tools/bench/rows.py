@@ -100,8 +100,8 @@ class Row:
         # Past the page cache a file may be read or written again.
         if self.setting is REQUESTS and self.direct and self.size == LARGE:
             return 4 * SET // LARGE
-        # Faults that find the window full are the dearest of all.
-        dear = self.engine == "mmap" and self.setting.name in ("eighth", "sixteenth")
+        # Faults that find the window full are the dearest of all; where several share it, each run is another.
+        dear = self.engine == "mmap" and self.jobs == 1 and self.setting.name in ("eighth", "sixteenth")
         return self.setting.seq if self.pattern == "seq" else self.setting.rand // (2 if dear else 1)
 
     def command(self, n):
