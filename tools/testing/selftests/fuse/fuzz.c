@@ -136,6 +136,7 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 		break;
 	case LAZY:
 		is_mounted = !unmounted(MNT_DETACH);
+		detached = !is_mounted;
 		break;
 	case FORCED:
 		f->silent = true;
@@ -164,7 +165,7 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 	}
 	if (server)
 		kill_one(server, "the server");
-	f->silent = false;
+	f->silent = detached = false;
 	if (failures != before)
 		ksft_print_msg("that session ends %s\n", end_names[end]);
 }
