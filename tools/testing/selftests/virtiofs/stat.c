@@ -105,6 +105,32 @@ TEST_F(stat, masks)
 	close(fd);
 }
 
+/* Who was given data from the server has changed the time of access, and nothing else. */
+TEST_F(stat, read)
+{
+	static char buf[4096] __attribute__((aligned(4096)));
+	struct statx st;
+	int fd, way;
+
+	for (way = 0; way < 2; way++) {
+		fd = open(at(&self->fs, "s/f"), way ? O_RDONLY | O_DIRECT : O_RDONLY);
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(0, statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st));
+		asked(&self->fs);
+		ASSERT_EQ(0, statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st));
+		EXPECT_EQ(0, asked(&self->fs));
+		EXPECT_EQ(6, pread(fd, buf, sizeof(buf), 0));
+		asked(&self->fs);
+		ASSERT_EQ(0, statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS & ~STATX_ATIME, &st));
+		EXPECT_EQ(0, asked(&self->fs));
+		ASSERT_EQ(0, statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st));
+		EXPECT_EQ(1, asked(&self->fs));
+		ASSERT_EQ(0, statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st));
+		EXPECT_EQ(0, asked(&self->fs));
+		close(fd);
+	}
+}
+
 /* A server without STATX is asked once. */
 TEST_F(stat, statx_missing)
 {
