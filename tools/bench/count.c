@@ -2,13 +2,13 @@
 /*
  * A QEMU plugin that counts the guest's instructions between marks, by where they lie:
  *
- *   -plugin count.so,out=FILE[,profile=FILE][,spin=START:END]...
+ *   -plugin count.so,out=FILE[,profile=FILE][,spin=START:END]...[,help=START:END]...
  *
  * A mark is an 8-byte NOP that a user program executes (guest/measure.c): one form begins, one ends. Each writes a line
  * "begin|end NANOSECONDS USER KERNEL MODULE" with the sums over all CPUs so far. A translated block is counted as a
  * whole when it is entered, so one that a page fault cuts short counts a little too much, and a repeated string
  * instruction counts once. What lies in one of the ranges "spin" is not counted: there a CPU waits for another, and how long
- * it takes is for the host to say.
+ * it takes is for the host to say. Nor is what lies in a range "help" while it is called from there, as locks are.
  *
  * With profile=FILE every end also writes how often each instruction of the kernel ran since the begin: "ADDRESS COUNT",
  * then an empty line. Blocks of the core kernel are charged to their first instruction.
@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +35,14 @@ typedef struct {
 	size_t offset;
 } qemu_plugin_u64;
 
-enum { INLINE_ADD_U64 };
+enum { INLINE_ADD_U64, INLINE_STORE_U64 };
 enum { CB_NO_REGS };
+enum { COND_EQ = 2 };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*cb)(struct qemu_plugin_tb *tb, void *data), void *data);
 void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, int op, qemu_plugin_u64 entry, uint64_t n);
+void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, void (*cb)(unsigned int cpu, void *data), int flags,
+					       int cond, qemu_plugin_u64 entry, uint64_t than, void *data);
 void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, int op, qemu_plugin_u64 entry,
 							 uint64_t n);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, void (*cb)(unsigned int cpu, void *data),
@@ -71,14 +75,18 @@ enum { USER, CORE, MODULE, SORTS };
 
 struct counts {
 	uint64_t sort[SORTS];
+	/* The CPU is in a range "spin", or was when it came into a range "help". */
+	uint64_t spins;
 };
 
 #define MAX_SPINS 16
 
-static struct {
-	uint64_t start, end;
-} spins[MAX_SPINS];
-static int n_spins;
+static struct ranges {
+	struct {
+		uint64_t start, end;
+	} of[MAX_SPINS];
+	int n;
+} spins, helps;
 
 static struct qemu_plugin_scoreboard *counts, *profile;
 static FILE *out, *profile_out;
@@ -110,6 +118,23 @@ static bool slot_of(uint64_t addr, size_t *slot)
 static uint64_t addr_of(size_t slot)
 {
 	return slot < TEXT_SLOTS ? TEXT_START + slot * 16 : MODULES + (slot - TEXT_SLOTS) * 4;
+}
+
+static bool in(const struct ranges *ranges, uint64_t addr)
+{
+	for (int i = 0; i < ranges->n; i++)
+		if (addr >= ranges->of[i].start && addr < ranges->of[i].end)
+			return true;
+	return false;
+}
+
+static bool add_range(struct ranges *ranges, const char *text)
+{
+	if (ranges->n == MAX_SPINS ||
+	    sscanf(text, "%" SCNx64 ":%" SCNx64, &ranges->of[ranges->n].start, &ranges->of[ranges->n].end) != 2)
+		return false;
+	ranges->n++;
+	return true;
 }
 
 static void forget_profile(void)
@@ -150,6 +175,23 @@ static void mark(unsigned int cpu, void *data)
 	pthread_mutex_unlock(&lock);
 }
 
+/* A block of a range "help", of the core kernel. */
+struct block {
+	size_t slot;
+	uint64_t n;
+};
+
+/* It was called by who turns in a loop: takes back what was counted. */
+static void take_back(unsigned int cpu, void *data)
+{
+	const struct block *block = data;
+	struct counts *c = qemu_plugin_scoreboard_find(counts, cpu);
+
+	c->sort[CORE] -= block->n;
+	if (profile)
+		((uint64_t *)qemu_plugin_scoreboard_find(profile, cpu))[block->slot] -= block->n;
+}
+
 static void profile_insn(struct qemu_plugin_insn *insn, uint64_t n)
 {
 	size_t slot;
@@ -164,17 +206,29 @@ static void translated(struct qemu_plugin_tb *tb, void *data)
 	uint64_t addr = qemu_plugin_tb_vaddr(tb);
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	int sort = addr >= MODULES ? MODULE : addr >> 63 ? CORE : USER;
+	bool helps_on = in(&helps, addr), spins_on = in(&spins, addr);
+	qemu_plugin_u64 spinning = { counts, offsetof(struct counts, spins) };
 	uint8_t bytes[8];
 
-	for (int i = 0; i < n_spins; i++)
-		if (addr >= spins[i].start && addr < spins[i].end)
-			return;
+	if (!helps_on)
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_STORE_U64, spinning, spins_on);
+	if (spins_on)
+		return;
 	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_ADD_U64, count_of(sort), n);
 	if (profile && sort == MODULE) {
 		for (size_t i = 0; i < n; i++)
 			profile_insn(qemu_plugin_tb_get_insn(tb, i), 1);
 	} else if (profile && sort == CORE) {
 		profile_insn(qemu_plugin_tb_get_insn(tb, 0), n);
+	}
+	if (helps_on) {
+		/* Kept for as long as QEMU runs: blocks are few, and translated anew seldom. */
+		struct block *block = malloc(sizeof(*block));
+
+		if (!block || !slot_of(addr, &block->slot))
+			abort();
+		block->n = n;
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, take_back, CB_NO_REGS, COND_EQ, spinning, 1, block);
 	}
 	if (sort != USER || addr >= FIXED)
 		return;
@@ -199,9 +253,10 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
 			if (!profile_out)
 				return 1;
 			profile = qemu_plugin_scoreboard_new(SLOTS * sizeof(uint64_t));
-		} else if (n_spins < MAX_SPINS && sscanf(argv[i], "spin=%" SCNx64 ":%" SCNx64, &spins[n_spins].start,
-							 &spins[n_spins].end) == 2) {
-			n_spins++;
+		} else if (!strncmp(argv[i], "spin=", 5) && add_range(&spins, argv[i] + 5)) {
+			continue;
+		} else if (!strncmp(argv[i], "help=", 5) && add_range(&helps, argv[i] + 5)) {
+			continue;
 		} else {
 			fprintf(stderr, "count: unknown argument %s\n", argv[i]);
 			return 1;

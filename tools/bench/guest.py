@@ -78,6 +78,8 @@ def programs(cache):
 # Functions of the kernel in which a CPU turns in a loop until another one has done something.
 SPINS = {"queued_spin_lock_slowpath", "native_queued_spin_lock_slowpath", "queued_read_lock_slowpath", "queued_write_lock_slowpath",
          "osq_lock", "timer_delete_sync", "__try_to_del_timer_sync", "mutex_spin_on_owner", "rwsem_spin_on_owner", "smp_call_function_many_cond"}
+# And those that they call there.
+HELPS = {"_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore"}
 
 
 def system_map(kdir):
@@ -87,9 +89,10 @@ def system_map(kdir):
 
 
 def spins(kdir):
-    """The address ranges of SPINS, as the plugin wants them."""
+    """The address ranges of SPINS and HELPS, as the plugin wants them."""
     functions = system_map(kdir)
-    return "".join(f",spin={start:x}:{end:x}" for (start, name), (end, _) in zip(functions, functions[1:]) if name in SPINS)
+    return "".join(f",{'spin' if name in SPINS else 'help'}={start:x}:{end:x}"
+                   for (start, name), (end, _) in zip(functions, functions[1:]) if name in SPINS | HELPS)
 
 
 def write_set(folder):
