@@ -40,6 +40,7 @@ fn serve(inode: &Inode, fault: &mut Fault<'_, Fuse>) -> Result<Outcome> {
     if at_start && (index == 0 || dax.just_behind(inode, index).is_some()) {
         want.by = By::Pass;
     }
+    want.single = !inode.data().ranges.follows(pos / PAGE_SIZE as u64) && want.by == By::Access;
     if fault.is_huge() && dax.is_passing_visit(inode, pos) {
         return Ok(Outcome::FALLBACK);
     }
@@ -98,7 +99,6 @@ fn pin_or_reclaim<'a>(
         let want = Want {
             take: Take::Over { behind },
             place: place.as_ref(),
-            overtakes: place.is_none(),
             ..want
         };
         // What the attempt itself changes, by closing a range with a pinned page and opening it again, is no chance.

@@ -6,19 +6,34 @@
 
 use super::ranges::RangeId;
 use crate::sync::Numbers;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
 
 /// The ranges of an inode, by index: the offset in the file in units of 2 MiB.
 #[pin_data]
 pub(crate) struct Map {
     #[pin]
     ids: Numbers,
+    /// The page of the last fault.
+    last_fault: Atomic<u64>,
 }
 
 impl Map {
     /// An empty map.
     pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self { ids <- Numbers::new() })
+        pin_init!(Self {
+            ids <- Numbers::new(),
+            last_fault: Atomic::new(u64::MAX),
+        })
+    }
+
+    /// Notes a fault at `page`, and says whether it is where the last one was, or just behind that.
+    pub(super) fn follows(&self, page: u64) -> bool {
+        let last = self.last_fault.load(Relaxed);
+        self.last_fault.store(page, Relaxed);
+        page == last || page == last.wrapping_add(1)
     }
 
     /// The range that `index` is in, or is about to be.

@@ -71,8 +71,9 @@ pub(crate) struct Want<'a> {
     pub(super) take: Take,
     /// Where in the line the caller waits.
     pub(super) place: Option<&'a Place<'a>>,
-    /// Whether it may be had before who is first in line, see [`super::turns`].
-    pub(super) overtakes: bool,
+    /// It is no part of a sequential pass, as far as can be seen: it may be had before who is first in line, and lets the next one
+    /// on at once, see [`super::turns`]. Passes that did so would take from each other what they have not gone through yet.
+    pub(super) single: bool,
 }
 
 impl Want<'_> {
@@ -85,7 +86,7 @@ impl Want<'_> {
             by: By::Access,
             take: Take::Free,
             place: None,
-            overtakes: false,
+            single: false,
         }
     }
 

@@ -140,7 +140,8 @@ impl Dax {
         want: &Want<'_>,
         count: u64,
     ) -> Result<Option<Taken>, Why> {
-        let may_take = self.is_turn(want.place) || want.overtakes && self.turns.overtake();
+        let may_take = self.is_turn(want.place)
+            || want.single && want.place.is_none() && self.turns.overtake();
         if !may_take {
             return Err(Why::NoRange);
         }
@@ -162,7 +163,7 @@ impl Dax {
             }
             None => return Err(Why::NoRange),
         };
-        if let Some(place) = want.place {
+        if let (true, Some(place)) = (want.single, want.place) {
             // The next one need not wait until the range is mapped.
             place.leave();
         }
