@@ -282,8 +282,8 @@ impl Channel {
     }
 
     /// Tries again what there was no memory for. False when there still is none.
-    pub(super) fn try_again(&self) -> bool {
-        let Some(queues) = self.queues.as_ref() else {
+    pub(super) fn try_again(this: ArcBorrow<'_, Self>) -> bool {
+        let Some(queues) = this.queues.as_ref() else {
             return true;
         };
         let mut done = true;
@@ -291,15 +291,17 @@ impl Channel {
             if queue.lock().state().hungry.is_none() {
                 continue;
             }
-            if self.refill(queue) {
+            if this.refill(queue) {
                 queue.notify();
             }
             done &= queue.lock().state().hungry.is_none();
         }
-        if self.forgets.lock().has_stuck() {
-            self.send_forgets();
-            done &= !self.forgets.lock().has_stuck();
+        if this.forgets.lock().has_stuck() {
+            this.send_forgets();
+            done &= !this.forgets.lock().has_stuck();
         }
+        // Those whose patience is over, and that nobody waits for.
+        Self::reap_later(this);
         done
     }
 }

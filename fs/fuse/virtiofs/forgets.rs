@@ -41,8 +41,13 @@ impl Forgets {
         self.list.push(node);
     }
 
-    /// Takes those that nothing carries yet.
+    /// Takes those that were not sent. What a request carries that is stuck is forgotten: another session has other nodes.
     pub(super) fn take(&mut self) -> ForgetList {
+        let stuck = self.stuck.iter_mut().filter(|slot| slot.is_some());
+        let idle = self.idle.iter_mut().filter(|slot| slot.is_none());
+        for (from, to) in stuck.zip(idle) {
+            *to = from.take();
+        }
         self.list.take()
     }
 

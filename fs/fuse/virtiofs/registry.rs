@@ -46,7 +46,10 @@ impl WorkItem for Registry {
         fsleep(PAUSE);
         let list = this.instances.lock();
         // All of them have their turn.
-        let hungry = list.iter().filter(|i| !i.channel().try_again()).count();
+        let hungry = list
+            .iter()
+            .filter(|i| !Channel::try_again(i.channel().as_arc_borrow()))
+            .count();
         drop(list);
         if hungry > 0 {
             this.try_again();
