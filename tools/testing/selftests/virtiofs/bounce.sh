@@ -56,6 +56,35 @@ many() {
 known_difference "writes fail while another device has the memory"
 check "many at once" many
 
+# What is written back finds no memory, as the other device keeps all of it: that ends, and whoever syncs is told or the data stays.
+kept_by_another() {
+	ctl nodax enable WRITEBACK_CACHE >/dev/null
+	mount_tag nodax "$m/a" && mount_tag tiny "$m/b" dax=never || return
+	: >"$m/a/bounce.late"
+	ctl tiny fault WRITE 100 hang >/dev/null
+	pids=
+	for i in 1 2 3 4 5 6 7 8; do
+		dd if=/dev/zero of="$m/b/bounce.$i" bs=1M count=1 oflag=direct 2>/dev/null &
+		pids="$pids $!"
+	done
+	sleep 2
+	dd if="$dir/data" of="$m/a/bounce.late" bs=1M count=1 conv=notrunc 2>/dev/null
+	timeout -s KILL 25 sync "$m/a/bounce.late"
+	[ $? = 137 ] && late=1 || late=0
+	ctl tiny faults clear >/dev/null
+	ctl tiny release-hung >/dev/null
+	wait $pids
+	for j in $(seq 250); do
+		grep -q '^Writeback: *0 kB' /proc/meminfo && break
+		sleep 0.1
+	done
+	same "sync that had to be killed" 0 "$late" && same "written back at last" 0 "$(awk '$1 == "Writeback:" { print $2 }' /proc/meminfo)" || return
+	rm "$m"/?/bounce.*
+	umount "$m/a" && umount "$m/b" && ctl nodax defaults >/dev/null
+}
+known_difference "waits for what another device has in ways that no signal ends"
+check "kept by another" kept_by_another
+
 too_small() {
 	dmesg | grep -q 'swiotlb buffer is full' && return
 	echo "# there was room for all: this shows nothing"
