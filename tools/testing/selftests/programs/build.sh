@@ -23,6 +23,9 @@ again() { same "what make finds to do" "make: Nothing to be done for 'libz.a'." 
 check "compile in memory" build "$dir/zlib" 2
 for s in ${SHARES:-$(long dax "$(shares)")}; do
 	[ "$SERVER" = daxfsd ] || s=nodax
+	case $s in dax | small)
+		not_with_c "$s" "a program that is started anew loses its pages where it runs already (G-2), and dies where the window is small" && continue ;;
+	esac
 	on "$s" || continue
 	check "$s: compile with four jobs" build "$mnt/zlib" 4
 	check "$s: the same objects" same_objects

@@ -11,7 +11,10 @@ few="access chattr chdir chmod chown copy-file dir dirdeep dup fallocate fcntl f
 	fpunch hdd inode-flags io locka lockf lockofd mknod open rename revio seek sync-file touch
 	utime xattr"
 all=$(stress-ng --class 'filesystem?' | sed 's/^.*: *//')
-
+# It ends its child, which waits for a lock that it holds itself, by a signal: that client waits on, and neither ends.
+# The stock virtiofsd keeps no locks.
+c_stands=
+[ "$SERVER" = virtiofsd ] || c_stands=lockf
 
 limits="--hdd-bytes 4m --iomix-bytes 4m --fallocate-bytes 4m --seek-size 4m --revio-bytes 4m --sync-file-bytes 4m --dentries 200
 	--verify --no-rand-seed --oom-avoid"
@@ -21,7 +24,7 @@ stress() {
 	local rc
 	mkdir -p "$mnt/tmp" && chmod 777 "$mnt/tmp" || return
 	# shellcheck disable=SC2086  # words are wanted
-	timeout $(($1 + 300)) stress-ng --temp-path "$mnt/tmp" --timeout "$1" $limits "${@:2}" >"$ktap" 2>&1
+	timeout -k 60 $(($1 + 300)) stress-ng --temp-path "$mnt/tmp" --timeout "$1" $limits "${@:2}" >"$ktap" 2>&1
 	rc=$?
 	# 2: something failed; 3: no resources; 4: not implemented here.
 	if [ $rc = 3 ] || [ $rc = 4 ]; then
@@ -39,6 +42,9 @@ for s in $(some_shares); do
 	each=
 	for t in $(long "$few" "$all"); do
 		case " $(echo $elsewhere) " in *" $t "*) continue ;; esac
+		case " $c_stands " in *" $t "*)
+			not_with_c "$s: $t" "who waits for a lock of the server gets no signals (U-10), so stress-ng does not end" && continue ;;
+		esac
 		# metamix looks at the time after thousands of calls only: 28 s by itself where each asks the host.
 		# inotify waits 10 s in vain for the end of a file, most likely as another one holds it; with the C modules as well.
 		case " $all " in *" $t "*) [ "$t" = metamix ] || [ "$t" = inotify ] || each="$each --$t 1" ;; esac
