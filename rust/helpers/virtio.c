@@ -70,11 +70,16 @@ u32 rust_fuse_virtio_cread_le32(struct virtio_device *vdev, unsigned int offset)
 	return le32_to_cpu(v);
 }
 
-/* False when the bytes are not in the linear map, where physical memory is as contiguous as they are. */
+/*
+ * False when the bytes are not in the linear map, where physical memory is as contiguous as they are. That they are there and
+ * in use is for the caller to know, so a comparison tells; virt_addr_valid would go through the tables of sections, twice.
+ */
 bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len);
 bool rust_fuse_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len)
 {
-	if (!virt_addr_valid(buf) || !virt_addr_valid(buf + len - 1))
+	unsigned long start = (unsigned long)buf, end = (unsigned long)high_memory;
+
+	if (start < PAGE_OFFSET || start >= end || len > end - start)
 		return false;
 	sg->page_link = 0;
 	sg_set_buf(sg, buf, len);
