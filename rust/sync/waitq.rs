@@ -165,6 +165,10 @@ impl WaitQueue {
             }
             // SAFETY: May be called in process context, where all waits are.
             left = unsafe { kernel::bindings::schedule_timeout(left) };
+            // Who was woken for this is off the queue already, and need not go there again to find out.
+            if let Some(r) = ready() {
+                return Ok(Some(r));
+            }
         }
     }
 
