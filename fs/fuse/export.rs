@@ -35,10 +35,10 @@ fn look_up(sb: &SuperBlock<Fuse>, nodeid: NodeId, name: &[u8]) -> Result<InodeRe
     };
     if out.nodeid == NodeId::ROOT {
         // It is counted by nobody.
-        return sb.find_inode(NodeId::ROOT.get()).ok_or(errno::estale());
+        return sb.find_inode(NodeId::ROOT.get()).ok_or_else(errno::estale);
     }
     Entry::new(conn, out, node, asked)?
-        .ok_or(errno::estale())?
+        .ok_or_else(errno::estale)?
         .into_inode(sb)
 }
 

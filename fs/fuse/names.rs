@@ -268,7 +268,7 @@ pub(crate) fn tmpfile(
     made_open(dir, name, missing, flags, mode, |parent, name, arg| {
         Tmpfile { parent, name, arg }
     })?
-    .ok_or(errno::eopnotsupp())
+    .ok_or_else(errno::eopnotsupp)
 }
 
 fn made_open<'a, O: Operation<Reply = EntryAndOpen>>(

@@ -56,10 +56,10 @@ impl<'a> Args<'a> {
         let end = self
             .used
             .checked_add(bytes.len())
-            .ok_or(errno::enametoolong())?;
+            .ok_or_else(errno::enametoolong)?;
         self.room
             .get_mut(self.used..end)
-            .ok_or(errno::enametoolong())?
+            .ok_or_else(errno::enametoolong)?
             .copy_from_slice(bytes);
         self.used = end;
         Ok(())
