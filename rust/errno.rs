@@ -15,6 +15,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The operation was cancelled.
+    ecanceled = ECANCELED;
     /// No such attribute.
     enodata = ENODATA;
     /// Function not implemented.

@@ -2,9 +2,11 @@
 
 //! Read and write calls that end later (libaio, io_uring).
 //!
-//! A process ends when its libaio calls have, and no signal shortens that. So a call whose process is gone, with all who share its
-//! memory, ends without the answer; what was sent goes on with the memory that it has. That is done by a work item, as it
-//! cannot be where libaio asks for it, under a spinlock of its own. No locks here.
+//! A process ends when its libaio calls have, and io_destroy(2) when those of its context have; no signal shortens that. So the
+//! kernel asks each to end. One does that the file system can take back ([`Recall`]), so that nothing touches the memory of the
+//! call any more. Another can only where its process is gone, with all who share its memory: it ends without the answer, and
+//! what was sent goes on with the memory that it has. Both are done by a work item, as they cannot be where libaio asks for
+//! it, under a spinlock of its own. No locks here.
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/aio.h`](srctree/include/linux/aio.h)
 
@@ -14,7 +16,7 @@ use super::{
     iter::Io,
     FileSystem,
 };
-use crate::bindings;
+use crate::{bindings, errno};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     error::code::EIOCBQUEUED,
@@ -27,6 +29,13 @@ use kernel::{
     workqueue::{Work, WorkItem},
 };
 
+/// How a call is taken back.
+pub(crate) trait Recall: Send + Sync {
+    /// The call is given up: lets go of what would end it, and of its memory, as soon as that can be. Process context; does not
+    /// wait.
+    fn recall(&self);
+}
+
 /// The end of a call, which comes once.
 ///
 /// # Invariants
@@ -38,6 +47,7 @@ struct Ending {
     iocb: NonNull<bindings::kiocb>,
     /// The memory of a libaio call.
     mm: *mut bindings::mm_struct,
+    recall: Option<Arc<dyn Recall>>,
     ended: AtomicFlag,
     #[pin]
     work: Work<Ending>,
@@ -56,11 +66,22 @@ impl WorkItem for Ending {
     type Pointer = Arc<Ending>;
 
     fn run(this: Arc<Ending>) {
-        this.end(i64::from(EINTR.to_errno()));
+        if let Some(recall) = &this.recall {
+            recall.recall();
+        }
+        if this.is_orphan() {
+            this.end(i64::from(errno::ecanceled().to_errno()));
+        }
     }
 }
 
 impl Ending {
+    /// Whether every process is gone that had the memory of the call.
+    fn is_orphan(&self) -> bool {
+        // SAFETY: By the type invariant one count of it is ours, if there is one.
+        !self.mm.is_null() && unsafe { bindings::rust_fuse_mm_is_unused(self.mm) }
+    }
+
     /// Ends the call, unless that was done before: bytes, or a negative errno.
     fn end(&self, result: i64) {
         if self.ended.xchg(true, Full) {
@@ -108,8 +129,7 @@ impl Ending {
                 Common::<T>::of((*(*inode).i_sb).s_type),
             )
         };
-        // SAFETY: By the type invariant one count of it is ours.
-        if !unsafe { bindings::rust_fuse_mm_is_unused(this.mm) } {
+        if this.recall.is_none() && !this.is_orphan() {
             // Somebody would see that the server reads or writes what belongs to the call, after its end.
             return EINVAL.to_errno();
         }
@@ -165,7 +185,8 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
         unsafe { bindings::rust_fuse_is_sync_kiocb(self.iocb) }
     }
 
-    /// Lets the call end when the last reference to what `start` is given is dropped, but not before `start` returns.
+    /// Lets the call end when the last reference to what `start` is given is dropped, but not before `start` returns. `recall`
+    /// is asked to see to that early, at any time from then on, also while `start` runs.
     ///
     /// # Errors
     ///
@@ -173,6 +194,7 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
     /// and `ENOMEM`: then `start` was not called.
     pub(crate) fn defer(
         &mut self,
+        recall: Option<Arc<dyn Recall>>,
         start: impl FnOnce(&mut Self, &Arc<Deferred<T>>),
     ) -> Result<usize> {
         if self.is_sync() {
@@ -191,6 +213,7 @@ impl<T: FileSystem, const WRITE: bool> Io<'_, T, WRITE> {
                 iocb,
                 // SAFETY: By the type invariant of the call.
                 mm: unsafe { bindings::rust_fuse_iocb_mm(iocb.as_ptr()) },
+                recall,
                 ended: AtomicFlag::new(false),
                 work <- new_work!("vfs::Deferred"),
             }),

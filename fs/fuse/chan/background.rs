@@ -113,6 +113,16 @@ impl Background {
         self.go_on(t);
     }
 
+    /// Takes one out of the line whose call was given up.
+    pub(crate) fn take_given_up(&self) -> Option<KBox<Request>> {
+        let mut state = self.state.lock();
+        let mut request = state.line.remove_by(Request::is_given_up)?;
+        state.limits.give_up();
+        // It is counted no more.
+        request.take_background();
+        Some(request)
+    }
+
     /// One that was sent has ended. [`Self::go_on`] has to follow.
     pub(super) fn ended(&self) {
         self.state.lock().limits.ended();

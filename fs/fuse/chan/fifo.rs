@@ -40,11 +40,16 @@ pub(crate) fn hang<T>(place: &mut Option<T>, list: Option<T>) {
 }
 
 /// Finds one in what hangs at each other; the result is where it hangs, or the end.
-pub(crate) fn find<T: Linked>(
+pub(crate) fn find<T: Linked>(at: &mut Option<KBox<T>>, unique: Unique) -> &mut Option<KBox<T>> {
+    find_by(at, |one| one.unique() == unique)
+}
+
+/// As [`find`], the first that `f` says so of.
+pub(crate) fn find_by<T: Linked>(
     mut at: &mut Option<KBox<T>>,
-    unique: Unique,
+    f: impl Fn(&T) -> bool,
 ) -> &mut Option<KBox<T>> {
-    while at.as_ref().is_some_and(|one| one.unique() != unique) {
+    while at.as_ref().is_some_and(|one| !f(one)) {
         match at {
             Some(one) => at = one.next(),
             None => break,
@@ -127,8 +132,13 @@ impl<T: Linked> Fifo<T> {
 
     /// Takes one out from wherever it stands.
     pub(crate) fn remove(&mut self, unique: Unique) -> Option<KBox<T>> {
+        self.remove_by(|one| one.unique() == unique)
+    }
+
+    /// As [`Self::remove`], one that `f` says so of.
+    pub(crate) fn remove_by(&mut self, f: impl Fn(&T) -> bool) -> Option<KBox<T>> {
         for list in [&mut self.front, &mut self.back] {
-            let at = find(list, unique);
+            let at = find_by(list, &f);
             if let Some(mut one) = at.take() {
                 hang(at, one.next().take());
                 return Some(one);

@@ -86,6 +86,11 @@ impl Limits {
         now
     }
 
+    /// One of those in line will not be sent.
+    pub fn give_up(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
     /// One that was sent has ended.
     pub fn ended(&mut self) {
         self.sent = self.sent.saturating_sub(1);

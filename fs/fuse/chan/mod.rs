@@ -22,13 +22,15 @@ pub mod limits;
 pub(crate) mod op;
 mod pool;
 pub(crate) mod reap;
+mod recall;
 mod request;
 mod waiter;
 
-pub(crate) use fifo::{any, find, hang, Fifo, Linked};
+pub(crate) use fifo::{any, find, find_by, hang, Fifo, Linked};
 pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
+pub(crate) use recall::{GivenUp, Recallable};
 pub(crate) use request::{Flow, Payload, Request};
 pub(crate) use waiter::Waiter;
 use waiter::Woken;
@@ -53,6 +55,16 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Takes a request back that was not handed to the server yet.
     fn cancel(&self, unique: Unique) -> Option<KBox<Request>>;
+
+    /// Whether what [`Self::recall`] says can be done: a device may write an answer to the memory that it was told of until it
+    /// gives that back, whatever becomes of the call.
+    fn can_recall(&self) -> bool {
+        false
+    }
+
+    /// Ends all requests of calls that were given up with `ECANCELED`, and has the server told. Their answers reach no memory
+    /// from then on. Process context.
+    fn recall(self: Arc<Self>) {}
 
     /// Sends an INTERRUPT. When it comes back it is handed over by [`Request::interrupt_done`].
     fn interrupt(&self, request: KBox<Request>) {
@@ -248,8 +260,27 @@ pub(crate) fn call_background<O, F>(
     O: Operation + 'static,
     F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
 {
+    call_part(t, who, op, payload, flow, None, then);
+}
+
+/// As [`call_background`], for a part of a call that may be given up.
+pub(crate) fn call_part<O, F>(
+    t: &dyn Transport,
+    who: Caller,
+    op: &O,
+    payload: Payload,
+    flow: Flow,
+    call: Option<Arc<GivenUp>>,
+    then: F,
+) where
+    O: Operation + 'static,
+    F: FnOnce(Result<(O::Reply, usize), Failed>, Payload) + Send + 'static,
+{
     match prepare_background(t, who, op, payload, flow) {
-        Ok(prepared) => prepared.send(t, then),
+        Ok(mut prepared) => {
+            prepared.request.set_call(call);
+            prepared.send(t, then);
+        }
         Err((e, payload)) => then(Err(Failed::known(e)), payload),
     }
 }

@@ -81,6 +81,7 @@ impl Pool {
         }
         drop(request.take_payload());
         drop(request.take_target());
+        request.set_call(None);
         if request.take_background() {
             self.background.ended();
         }
@@ -99,7 +100,7 @@ impl Pool {
     }
 
     /// Whether an INTERRUPT is of no use.
-    pub(super) fn ignores_interrupts(&self) -> bool {
+    pub(crate) fn ignores_interrupts(&self) -> bool {
         self.deaf.load(Relaxed)
     }
 

@@ -8,7 +8,7 @@
 mod device;
 mod process;
 
-use super::{Args, Ended, Operation, Owner, Pool, Waiter};
+use super::{Args, Ended, GivenUp, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
@@ -104,6 +104,8 @@ pub(crate) struct Request {
     target: Option<Arc<Waiter>>,
     /// Whether it counts among those that nobody waits for.
     background: bool,
+    /// The call that it is a part of, where that may be given up.
+    call: Option<Arc<GivenUp>>,
     /// The session that it was sent in.
     session: u32,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
@@ -133,6 +135,7 @@ impl Request {
                 one_way: false,
                 target: None,
                 background: false,
+                call: None,
                 session: 0,
                 outcome: Err(errno::enotconn()),
                 waiter,
@@ -369,6 +372,16 @@ impl Request {
     /// Counts it no more, and says whether it was.
     pub(super) fn take_background(&mut self) -> bool {
         core::mem::take(&mut self.background)
+    }
+
+    /// Says which call it is a part of.
+    pub(super) fn set_call(&mut self, call: Option<Arc<GivenUp>>) {
+        self.call = call;
+    }
+
+    /// Whether the call that it is a part of was given up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.is_set())
     }
 
     /// The payload.

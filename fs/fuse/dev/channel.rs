@@ -244,6 +244,7 @@ impl Transport for Channel {
 
     fn submit(&self, request: KBox<Request>) {
         let (request, e) = match self.queue_for_request() {
+            Ok(_) if request.is_given_up() => (request, errno::ecanceled()),
             Ok(mut queue) => match queue.push(request) {
                 Ok(()) => {
                     drop(queue);
@@ -256,6 +257,28 @@ impl Transport for Channel {
         };
         if let Some(orphan) = Request::complete(request, Err(e)) {
             self.pool.give(orphan);
+        }
+    }
+
+    fn can_recall(&self) -> bool {
+        true
+    }
+
+    fn recall(self: Arc<Self>) {
+        let this = self.as_arc_borrow();
+        let tells = !this.pool.ignores_interrupts();
+        loop {
+            let taken = this.queue.lock().take_given_up(tells);
+            let Some((request, tell)) = taken else {
+                break;
+            };
+            if tell {
+                this.tell_readers();
+            }
+            Self::finish(this, request, Err(errno::ecanceled()));
+        }
+        while let Some(request) = this.pool.background().take_given_up() {
+            Self::finish(this, request, Err(errno::ecanceled()));
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) next: Option<KBox<Entry>>,
     /// The id as its sender knows it.
     pub(super) unique: Unique,
-    /// `None` while it is copied.
+    /// `None` while it is copied, and when it was taken back.
     pub(super) request: Option<KBox<Request>>,
     /// Who waits, but in an entry of the stock.
     pub(super) waiter: Option<Arc<Waiter>>,
@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub(super) nodes: [Option<NodeId>; 2],
     /// When it was sent.
     pub(super) born: Moment,
+    /// Its call was given up: only its answer is waited for, to be dropped.
+    pub(super) taken_back: bool,
     /// It was sent again, under an id that says so.
     pub(super) resent: bool,
     /// Its sender has got a signal.
@@ -46,6 +48,7 @@ impl Entry {
             device: 0,
             nodes: [None; 2],
             born: Moment::NEVER,
+            taken_back: false,
             resent: false,
             signalled: false,
             to_tell: false,
@@ -68,7 +71,8 @@ impl Entry {
         } else {
             Moment::now()
         };
-        (self.resent, self.signalled, self.to_tell) = (false, false, false);
+        (self.taken_back, self.resent) = (false, false);
+        (self.signalled, self.to_tell) = (false, false);
         hang(&mut self.request, Some(request));
     }
 

@@ -11,7 +11,7 @@ use super::{
     entry::{Entry, Supply},
 };
 use crate::{
-    chan::{any, find, forget::ForgetList, hang, Fifo, ForgetNode, Request},
+    chan::{any, find, find_by, forget::ForgetList, hang, Fifo, ForgetNode, Request},
     proto::ids::Unique,
 };
 use kernel::prelude::*;
@@ -89,6 +89,35 @@ impl Queue {
         self.ended(&entry);
         self.keep(entry);
         request
+    }
+
+    /// Takes a request whose call was given up. Of one that was read an entry stays, for the answer and, with `tells`, the INTERRUPT
+    /// before it. Says whether there is something to read now. What is being copied is left to who does so.
+    pub(super) fn take_given_up(&mut self, tells: bool) -> Option<(KBox<Request>, bool)> {
+        let is = |entry: &Entry| entry.request.as_ref().is_some_and(|r| r.is_given_up());
+        if let Some(mut entry) = self.pending.remove_by(is) {
+            let request = entry.request.take()?;
+            self.ended(&entry);
+            self.keep(entry);
+            return Some((request, self.is_readable()));
+        }
+        let entry = self
+            .read
+            .iter_mut()
+            .find_map(|list| find_by(list, is).as_deref_mut())?;
+        let unique = entry.unique;
+        let tell = tells && self.signal(unique);
+        self.take_back(unique).map(|request| (request, tell))
+    }
+
+    /// Takes a request from its entry, which stays.
+    fn take_back(&mut self, unique: Unique) -> Option<KBox<Request>> {
+        let entry = self.get(unique)?;
+        let request = entry.request.take()?;
+        entry.taken_back = true;
+        // It goes with the request.
+        entry.waiter = None;
+        Some(request)
     }
 
     /// Whether [`Self::supply`] has to be called before another request.
@@ -214,7 +243,7 @@ impl Queue {
             return false;
         };
         entry.signalled = true;
-        let tell = entry.request.is_some() && !entry.to_tell;
+        let tell = (entry.request.is_some() || entry.taken_back) && !entry.to_tell;
         entry.to_tell |= tell;
         self.interrupts += usize::from(tell);
         tell
@@ -240,13 +269,15 @@ impl Queue {
         (entry.wire() == wire && entry.device == device).then_some(entry)
     }
 
-    /// Has what was read and not answered sent again.
+    /// Has what was read and not answered sent again, unless its call was given up.
     pub(super) fn resend(&mut self) {
         let mut again = Fifo::<Entry>::default();
+        let mut dropped = Fifo::<Entry>::default();
         for bucket in &mut self.read {
             let mut rest = bucket.take();
             while let Some(mut entry) = rest {
                 rest = entry.next.take();
+                let taken_back = entry.taken_back;
                 match &mut entry.request {
                     Some(request) => {
                         request.set_resent();
@@ -254,6 +285,7 @@ impl Queue {
                         entry.to_tell = false;
                         again.push_back(entry);
                     }
+                    None if taken_back => dropped.push_back(entry),
                     // It is being answered.
                     None => {
                         entry.next = bucket.take();
@@ -261,6 +293,10 @@ impl Queue {
                     }
                 }
             }
+        }
+        while let Some(entry) = dropped.pop_front() {
+            self.ended(&entry);
+            self.keep(entry);
         }
         self.interrupts = 0;
         core::mem::swap(&mut self.pending, &mut again);

@@ -22,7 +22,7 @@ use crate::{
 use core::mem::size_of;
 use kernel::{
     prelude::*,
-    sync::{atomic::Relaxed, ArcBorrow},
+    sync::{atomic::Relaxed, Arc, ArcBorrow},
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -128,11 +128,19 @@ impl Channel {
             Self::finish(this, request, Err(errno::enotconn()));
             return Ok(Some(len));
         }
-        let read = this.queue.lock().was_read(unique, request);
+        let (read, given_up) = {
+            // In this order: who gives it up looks for it under the lock afterwards.
+            let mut queue = this.queue.lock();
+            let given_up = request.is_given_up();
+            (queue.was_read(unique, request), given_up)
+        };
         match read {
             Ok(interrupted) => {
                 if interrupted {
                     this.tell_readers();
+                }
+                if given_up {
+                    Arc::from(this).recall();
                 }
                 Ok(Some(len))
             }
@@ -235,9 +243,20 @@ impl Channel {
             return this.take_interrupt_answer(device, &header).map(|()| len);
         }
         let mut queue = this.queue.lock();
-        let found = queue
-            .answer(header.unique, device)
-            .and_then(|entry| entry.request.take().map(|request| (entry.unique, request)));
+        let found = match queue.answer(header.unique, device) {
+            Some(entry) if entry.taken_back => {
+                let unique = entry.unique;
+                queue.remove(unique);
+                let forgets = !queue.forgets.is_empty();
+                drop(queue);
+                if forgets {
+                    this.tell_readers();
+                }
+                return Ok(len);
+            }
+            Some(entry) => entry.request.take().map(|request| (entry.unique, request)),
+            None => None,
+        };
         drop(queue);
         let (unique, mut request) = found.ok_or(ENOENT)?;
         if request.opcode() == Opcode::INIT && !Caller::is_admin() {

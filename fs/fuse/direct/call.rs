@@ -11,10 +11,16 @@ use super::{
 };
 use crate::{
     attr,
-    chan::{self, Failed, Flow, Payload},
+    chan::{self, Failed, Flow, GivenUp, Payload, Recallable},
     conn::Conn,
     iomode::ParallelWrite,
-    vfs::{cred::Caller, defer::Deferred, inode::fields, iter::Io, user_pages::UserPages},
+    vfs::{
+        cred::Caller,
+        defer::{Deferred, Recall},
+        inode::fields,
+        iter::Io,
+        user_pages::UserPages,
+    },
     Fuse,
 };
 use kernel::{
@@ -30,6 +36,8 @@ use kernel::{
 pub(super) struct Call {
     call: Arc<Deferred<Fuse>>,
     write: bool,
+    /// What its requests say, so that they can be taken back.
+    given_up: Option<Arc<GivenUp>>,
     pos: u64,
     /// Bytes that were asked for.
     asked: Atomic<u64>,
@@ -79,10 +87,29 @@ impl Call {
         }
     }
 
+    /// Begins a call that ends later, and sends all that `io` asks for. `first` is as for [`Self::start`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Io::defer`].
+    pub(super) fn begin<const WRITE: bool>(
+        io: &mut Io<'_, Fuse, WRITE>,
+        turn: &Turn<'_>,
+        first: Option<(UserPages, Running<'_>)>,
+    ) -> Result<usize> {
+        let recall = Recallable::new(io.file().inode().sb().data().transport())?;
+        let given_up = recall.as_ref().map(|recall| recall.given_up());
+        io.defer(
+            recall.map(|recall| recall as Arc<dyn Recall>),
+            |io, call| Self::start(io, call, given_up, turn, first),
+        )
+    }
+
     /// Sends all that `io` asks for. `first` is the memory of the first request, where it has begun already.
-    pub(super) fn start<const WRITE: bool>(
+    fn start<const WRITE: bool>(
         io: &mut Io<'_, Fuse, WRITE>,
         deferred: &Arc<Deferred<Fuse>>,
+        given_up: Option<Arc<GivenUp>>,
         turn: &Turn<'_>,
         mut first: Option<(UserPages, Running<'_>)>,
     ) {
@@ -91,6 +118,7 @@ impl Call {
             Self {
                 call: deferred.clone(),
                 write: WRITE,
+                given_up,
                 pos,
                 asked: Atomic::new(0),
                 end: Atomic::new(u64::MAX),
@@ -142,11 +170,11 @@ impl Call {
         let conn: &Conn = inode.sb().data();
         let at = this.pos + offset;
         let who = Caller::current(inode.sb());
-        let this = this.clone();
+        let (t, part, this) = (&**conn.transport(), this.given_up.clone(), this.clone());
         if WRITE {
             let op = write_op(file, at, len);
             let flow = Flow::ToServer(len as u32);
-            chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
+            chan::call_part(t, who, &op, payload, flow, part, move |r, p| {
                 drop(p);
                 if let Some(write) = write {
                     this.call.file().inode().data().modes.end_write(write);
@@ -157,7 +185,7 @@ impl Call {
             let op = read_op(file, at, len);
             let flow = Flow::FromServer(len as u32);
             attr::was_read(inode);
-            chan::call_background(&**conn.transport(), who, &op, payload, flow, move |r, p| {
+            chan::call_part(t, who, &op, payload, flow, part, move |r, p| {
                 if let Payload::User(pages) = p {
                     pages.written();
                 }

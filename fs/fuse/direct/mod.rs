@@ -252,7 +252,7 @@ fn transfer<const WRITE: bool>(
 /// A read call.
 pub(crate) fn read_call(io: &mut iter::Read<'_, Fuse>) -> Result<usize> {
     if io.len() > 0 && !io.is_sync() && io.file().inode().sb().data().has(InitFlags::ASYNC_DIO) {
-        return io.defer(|io, call| Call::start(io, call, &Turn::default(), None));
+        return Call::begin(io, &Turn::default(), None);
     }
     transfer(io, &Turn::default(), read)
 }
@@ -323,7 +323,7 @@ fn write_locked(io: &mut iter::Write<'_, Fuse>, turn: &Turn<'_>) -> Result<usize
         if turn.is_over() {
             return Ok(0);
         }
-        return io.defer(|io, call| Call::start(io, call, turn, first));
+        return Call::begin(io, turn, first);
     }
     let done = transfer(io, turn, |io, max| write_copied(io, max, turn))?;
     if done > 0 {
