@@ -33,12 +33,12 @@ struct Shared {
 ///
 /// Each is an allocated page of the linear map with one reference, ours. `used` bytes of them are filled, in order.
 pub(super) struct PipePages {
-    /// Most messages need no list.
+    /// Most messages need no list. (An empty one is dear: dropping it is a call of the allocator.)
     few: [Option<NonNull<bindings::page>>; FEW],
-    rest: KVec<NonNull<bindings::page>>,
+    rest: Option<KVec<Option<NonNull<bindings::page>>>>,
     used: usize,
     /// What follows by reference, and how many bytes that are.
-    shared: KVec<Shared>,
+    shared: Option<KVec<Option<Shared>>>,
     shared_bytes: usize,
     most: usize,
     /// Buffers that the pipe has room for.
@@ -50,9 +50,9 @@ impl PipePages {
         // INVARIANT: There are none.
         Self {
             few: [None; FEW],
-            rest: KVec::new(),
+            rest: None,
             used: 0,
-            shared: KVec::new(),
+            shared: None,
             shared_bytes: 0,
             most,
             buffers,
@@ -66,6 +66,10 @@ impl PipePages {
 
     /// Takes memory for `len` bytes more at once, as far as there is: what is missing is taken when it is needed.
     pub(super) fn expect(&mut self, len: usize) {
+        // One page is taken as well when it is needed.
+        if self.used + len <= PAGE_SIZE {
+            return;
+        }
         let have = self.count();
         let want = (self.used + len.min(self.room())).div_ceil(PAGE_SIZE);
         let Some(more) = want.checked_sub(have).filter(|more| *more > 1) else {
@@ -77,7 +81,7 @@ impl PipePages {
         let Ok(mut room) = KVec::from_elem(core::ptr::null_mut(), more, GFP_KERNEL) else {
             return;
         };
-        if self.rest.reserve(more, GFP_KERNEL).is_ok() {
+        if reserve(&mut self.rest, more).is_ok() {
             self.take(&mut room, more);
         }
     }
@@ -95,16 +99,14 @@ impl PipePages {
 
     /// Pages that there are.
     fn count(&self) -> usize {
-        self.few.iter().flatten().count() + self.rest.len()
+        self.few.iter().flatten().count() + len(&self.rest)
     }
 
     /// Adds a page, for which there is room. Its reference goes over.
     fn add(&mut self, page: NonNull<bindings::page>) {
         match self.few.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(page),
-            None => {
-                let _ = self.rest.push_within_capacity(page);
-            }
+            None => push(&mut self.rest, page),
         }
     }
 
@@ -112,15 +114,15 @@ impl PipePages {
     fn get(&self, at: usize) -> Option<NonNull<bindings::page>> {
         match self.few.get(at) {
             Some(place) => *place,
-            None => self.rest.get(at - FEW).copied(),
+            None => *self.rest.as_ref()?.get(at - FEW)?,
         }
     }
 
     /// Whether so many pieces can follow `before` bytes. Takes memory for them.
     pub(super) fn can_share(&mut self, before: usize, pieces: usize) -> bool {
         let copied = (self.used + before).div_ceil(PAGE_SIZE);
-        copied + self.shared.len() + pieces <= self.buffers
-            && self.shared.reserve(pieces, GFP_KERNEL).is_ok()
+        copied + len(&self.shared) + pieces <= self.buffers
+            && reserve(&mut self.shared, pieces).is_ok()
     }
 
     /// Adds a piece of a page, by reference.
@@ -133,7 +135,8 @@ impl PipePages {
     ///
     /// It lies in one page of the page cache, in the linear map.
     pub(super) unsafe fn share(&mut self, from: *const u8, len: usize) -> Result {
-        if len > self.room() || self.shared.len() == self.shared.capacity() {
+        let full = |shared: &KVec<_>| shared.len() == shared.capacity();
+        if len > self.room() || self.shared.as_ref().is_none_or(full) {
             return Err(EFAULT);
         }
         // SAFETY: By the caller's promise.
@@ -145,8 +148,7 @@ impl PipePages {
             len: len as u32,
         };
         self.shared_bytes += len;
-        // There is room.
-        let _ = self.shared.push_within_capacity(piece);
+        push(&mut self.shared, piece);
         Ok(())
     }
 
@@ -160,22 +162,26 @@ impl PipePages {
     ///
     /// They may be read.
     pub(super) unsafe fn copy(&mut self, mut from: *const u8, mut len: usize) -> Result {
-        if len > self.room() || !self.shared.is_empty() {
+        if len > self.room() || self.shared_bytes > 0 {
             return Err(EFAULT);
         }
         while len > 0 {
             let offset = self.used % PAGE_SIZE;
             let at = self.used / PAGE_SIZE;
-            if at == self.count() {
-                if at >= FEW {
-                    self.rest.reserve(1, GFP_KERNEL)?;
+            let page = match self.get(at) {
+                Some(page) => page,
+                None => {
+                    if at >= FEW {
+                        reserve(&mut self.rest, 1)?;
+                    }
+                    // SAFETY: May sleep, as the caller may.
+                    let page = unsafe { bindings::rust_fuse_alloc_page() };
+                    let page = NonNull::new(page).ok_or(ENOMEM)?;
+                    // INVARIANT: Just allocated. All before it are there, so this is its place.
+                    self.add(page);
+                    page
                 }
-                // SAFETY: May sleep, as the caller may.
-                let page = unsafe { bindings::rust_fuse_alloc_page() };
-                // INVARIANT: Just allocated.
-                self.add(NonNull::new(page).ok_or(ENOMEM)?);
-            }
-            let page = self.get(at).ok_or(EFAULT)?;
+            };
             let n = len.min(PAGE_SIZE - offset);
             // SAFETY: By the type invariant the page is mapped and ours, and there are so many bytes behind the offset. The
             // caller promises that the others may be read; the copy is made by C, as they may change.
@@ -199,38 +205,44 @@ impl PipePages {
     /// # Safety
     ///
     /// The pipe is valid and locked.
-    unsafe fn give(mut self, pipe: *mut bindings::pipe_inode_info) -> Result<usize> {
+    unsafe fn give(&mut self, pipe: *mut bindings::pipe_inode_info) -> Result<usize> {
         let mut left = self.used;
-        let mut given = Ok(self.used + self.shared_bytes);
-        let (few, rest) = (
-            core::mem::take(&mut self.few),
-            core::mem::take(&mut self.rest),
-        );
-        for page in Iterator::chain(few.into_iter().flatten(), rest) {
-            if given.is_err() || left == 0 {
-                // SAFETY: By the type invariant the reference is ours.
-                unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
-                continue;
+        let pages = self.few.iter_mut();
+        for place in Iterator::chain(pages, self.rest.iter_mut().flatten()) {
+            if left == 0 {
+                break;
             }
             let len = left.min(PAGE_SIZE);
             left -= len;
-            // SAFETY: By the caller's promise; the reference is ours.
-            if let Err(e) = unsafe { add(pipe, page, 0, len as u32) } {
-                given = Err(e);
+            if let Some(page) = place.take() {
+                // SAFETY: By the caller's promise; the reference is ours.
+                unsafe { add(pipe, page, 0, len as u32) }?;
             }
         }
-        for piece in core::mem::take(&mut self.shared) {
-            if given.is_err() {
-                // SAFETY: By the type invariant the reference is ours.
-                unsafe { bindings::rust_fuse_put_page(piece.page.as_ptr()) };
-                continue;
-            }
-            // SAFETY: By the caller's promise; the reference is ours.
-            if let Err(e) = unsafe { add(pipe, piece.page, piece.offset, piece.len) } {
-                given = Err(e);
+        for place in self.shared.iter_mut().flatten() {
+            if let Some(piece) = place.take() {
+                // SAFETY: By the caller's promise; the reference is ours.
+                unsafe { add(pipe, piece.page, piece.offset, piece.len) }?;
             }
         }
-        given
+        Ok(self.used + self.shared_bytes)
+    }
+}
+
+/// How many are in a list that may not be there.
+fn len<T>(list: &Option<KVec<T>>) -> usize {
+    list.as_ref().map_or(0, KVec::len)
+}
+
+/// Takes memory for so many more.
+fn reserve<T>(list: &mut Option<KVec<T>>, more: usize) -> Result {
+    Ok(list.get_or_insert_default().reserve(more, GFP_KERNEL)?)
+}
+
+/// Adds one, for which there is room.
+fn push<T>(list: &mut Option<KVec<Option<T>>>, one: T) {
+    if let Some(list) = list {
+        let _ = list.push_within_capacity(Some(one));
     }
 }
 
@@ -266,11 +278,12 @@ unsafe fn add(
 
 impl Drop for PipePages {
     fn drop(&mut self) {
-        for page in Iterator::chain(self.few.iter().flatten(), &self.rest) {
+        let pages = self.few.iter();
+        for page in Iterator::chain(pages, self.rest.iter().flatten()).flatten() {
             // SAFETY: By the type invariant the reference is ours.
             unsafe { bindings::rust_fuse_put_page(page.as_ptr()) };
         }
-        for piece in &self.shared {
+        for piece in self.shared.iter().flatten().flatten() {
             // SAFETY: As above.
             unsafe { bindings::rust_fuse_put_page(piece.page.as_ptr()) };
         }

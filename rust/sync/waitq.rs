@@ -164,7 +164,13 @@ impl WaitQueue {
                 return Ok(None);
             }
             // SAFETY: May be called in process context, where all waits are.
-            left = unsafe { kernel::bindings::schedule_timeout(left) };
+            unsafe {
+                if left == FOREVER {
+                    kernel::bindings::schedule();
+                } else {
+                    left = kernel::bindings::schedule_timeout(left);
+                }
+            }
             // Who was woken for this is off the queue already, and need not go there again to find out.
             if let Some(r) = ready() {
                 return Ok(Some(r));

@@ -79,7 +79,7 @@ impl Pool {
         if let Some(mut ended) = request.take_ended() {
             ended.ended(&mut request);
         }
-        drop(request.take_payload());
+        request.drop_payload();
         drop(request.take_target());
         request.set_call(None);
         if request.take_background() {

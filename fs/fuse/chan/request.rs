@@ -144,6 +144,14 @@ impl Request {
         )?)
     }
 
+    /// Lets go of the room for long arguments.
+    fn shorten(&mut self) {
+        // Dropping an empty vector is a call of the allocator as well.
+        if !self.long.is_empty() {
+            self.long = KVec::new();
+        }
+    }
+
     /// Writes header and arguments and takes the payload.
     pub(super) fn prepare<O: Operation>(
         &mut self,
@@ -154,7 +162,7 @@ impl Request {
         flow: Flow,
     ) -> Result {
         self.payload = payload;
-        self.long = KVec::new();
+        self.shorten();
         let encode = |input: &mut [u8]| {
             let room = input.get_mut(size_of::<InHeader>()..).ok_or(EINVAL)?;
             let mut args = Args::new(room);
@@ -206,7 +214,7 @@ impl Request {
         nodeid: NodeId,
         encode: impl FnOnce(&mut Args<'_>) -> Result,
     ) -> Result {
-        self.long = KVec::new();
+        self.shorten();
         let (head, room) = self.buffers.input.split_at_mut(size_of::<InHeader>());
         let mut args = Args::new(room);
         encode(&mut args)?;
@@ -397,6 +405,14 @@ impl Request {
     /// Takes who is told the end.
     pub(super) fn take_ended(&mut self) -> Option<KBox<dyn Ended>> {
         self.ended.take()
+    }
+
+    /// Lets go of the payload.
+    pub(super) fn drop_payload(&mut self) {
+        // Mostly there is none, and dropping that is a call.
+        if !matches!(self.payload, Payload::None) {
+            self.payload = Payload::None;
+        }
     }
 
     /// Takes the payload back.
