@@ -116,14 +116,14 @@ def write_set(folder):
 class Boot:
     """One guest that works through steps."""
 
-    def __init__(self, out, kdir, ko, profile):
-        self.out, self.kdir, self.ko, self.profile = out, kdir, ko, profile
+    def __init__(self, out, kdir, ko, profile, interrupts):
+        self.out, self.kdir, self.ko, self.profile, self.interrupts = out, kdir, ko, profile, interrupts
         self.cache = os.environ["RUST_FUSE_CACHE"]
 
     def image(self, steps):
         """The initramfs with the jobs and the list of the steps."""
         env = {"MODULE": "none", "VM_LOAD": 0, "VM_MODE": "run", "VM_KMEMLEAK": 0, "VM_WATCHDOG": 1 << 30,
-               "BENCH_PROFILE": int(self.profile)}
+               "BENCH_PROFILE": int(self.profile), "BENCH_INTERRUPTS": 1 << self.interrupts}
         files = programs(self.cache)
         jobs = self.out / "jobs"
         jobs.mkdir(exist_ok=True)
@@ -237,9 +237,9 @@ class Boot:
             step.error = step.error or f"exit {status}"
 
 
-def run(steps, out, kdir, ko, done, profile=False):
+def run(steps, out, kdir, ko, done, profile=False, interrupts=0):
     """All steps, in as many boots as it takes."""
-    boot = Boot(out, kdir, ko, profile)
+    boot = Boot(out, kdir, ko, profile, interrupts)
     left, boots = list(steps), 0
     while left:
         n = boot.run(left, done)

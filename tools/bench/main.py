@@ -23,6 +23,7 @@ def options():
     p.add_argument("--modules", default="c,rust", metavar="M,...", help="c, rust, or both (the default)")
     p.add_argument("--repeat", type=int, metavar="N", default=2, help="measure each row N times; the least disturbed counts (2)")
     p.add_argument("--spread", type=int, default=1, metavar="N", help="do that N times, and say how far the results lie apart")
+    p.add_argument("--interrupts", type=int, choices=(0, 1), default=0, metavar="CPU", help="where the devices' interrupts go (0, where one job runs)")
     p.add_argument("--profile", action="store_true", help="say where instructions were spent, by function and line; needs --rows")
     p.add_argument("--render", metavar="JSON", help="make table and picture of an earlier run's results.json")
     p.add_argument("--out", metavar="DIR", help="folder for logs and results (out/bench)")
@@ -78,7 +79,7 @@ def measure(o, out, wanted, repeat, keep=None):
             keep.write_text(json.dumps(report.results(complete)) + "\n")
 
     try:
-        guest.run(steps, out, kdir, ko, done, o.profile)
+        guest.run(steps, out, kdir, ko, done, o.profile, o.interrupts)
     finally:
         shutil.rmtree(out / "share", ignore_errors=True)
     return steps

@@ -60,6 +60,11 @@ while read -r id module tag options command; do
 		grep -E '\[(fuse|virtiofs|rust_fuse)\]' /proc/kallsyms | sed 's/^/@symbol /'
 		[ "$module" = c ] || echo "@text $(cat /sys/module/rust_fuse/sections/.text)"
 	fi
+	# Else the kernel chooses anew whenever a module is loaded, and waking another CPU is dear: the same row would have two
+	# results, and one module could be measured with the one, the other with the other.
+	for irq in /proc/irq/*/virtio*; do
+		echo "$BENCH_INTERRUPTS" >"${irq%/*}/smp_affinity"
+	done
 	process=
 	[ "$tag" = "${tag#passthrough_}" ] || process=1
 	[ "$process" ] || ctl "$tag" reset
