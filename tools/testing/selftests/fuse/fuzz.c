@@ -22,8 +22,8 @@ static const char *const mistake_names[MISTAKES] = {
 	"fault", "empty",
 };
 
-enum end { STRAIGHT, KILLED, FORCED, CLOSED, LAZY, STOPPED, ENDS };
-static const char *const end_names[ENDS] = { "straight", "killed", "forced", "closed", "lazy", "stopped" };
+enum end { STRAIGHT, KILLED, FORCED, CLOSED, LAZY, ALONE, STOPPED, ENDS };
+static const char *const end_names[ENDS] = { "straight", "killed", "forced", "closed", "lazy", "alone", "stopped" };
 
 /* Ends the connection. */
 static void fuzz_let_go(void)
@@ -134,6 +134,11 @@ static void session(uint32_t number, uint32_t bend_once_in, bool hostile)
 		kill_one(server, "the server");
 		server = 0;
 		break;
+	case ALONE:
+		/* Nobody is left but who takes the name away. */
+		for (int i = 0; i < WORKERS; i++)
+			kill_one(f->workers[i].pid, f->workers[i].step);
+		/* fall through */
 	case LAZY:
 		is_mounted = !unmounted(MNT_DETACH);
 		detached = !is_mounted;
