@@ -3,6 +3,9 @@
 //! Whose turn it is to take a range, `fs/fuse/dax/turns.rs`: by itself, and with the table of ranges under every schedule that loom
 //! finds: whoever waits in line has one awake, or on his way, who will wake him.
 
+#[path = "common/loom_words.rs"]
+mod loom_words;
+
 use loom::{
     sync::{
         atomic::{
@@ -13,6 +16,7 @@ use loom::{
     },
     thread,
 };
+use loom_words::{Shared, Word};
 use rust_fuse_host_tests::dax::{
     ranges::*,
     turns::{Turns, NOBODY, OVERTAKES},
@@ -90,44 +94,6 @@ fn who_is_woken_is_not_overtaken() {
     assert!(turns.is_turn(Some(5)));
     turns.set_first(6);
     assert!(turns.overtake());
-}
-
-/// A word with no more ordering than is asked for.
-struct Word(AtomicU64);
-
-impl Atom for Word {
-    fn load(&self) -> u64 {
-        self.0.load(Acquire)
-    }
-
-    fn store(&self, value: u64) {
-        self.0.store(value, Release);
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        fence(SeqCst);
-        let result = self.0.compare_exchange(old, new, AcqRel, Acquire);
-        fence(SeqCst);
-        result
-    }
-
-    fn fetch_sub(&self, n: u64) -> u64 {
-        fence(SeqCst);
-        let was = self.0.fetch_sub(n, AcqRel);
-        fence(SeqCst);
-        was
-    }
-}
-
-#[derive(Clone)]
-struct Shared(std::sync::Arc<[Word]>);
-
-impl Words for Shared {
-    type Atom = Word;
-
-    fn words(&self) -> &[Word] {
-        &self.0
-    }
 }
 
 /// As `Dax`: the table behind a lock, hits without one, and a line.

@@ -6,7 +6,10 @@
 //! holds the number of the owner mapped there; it objects to what a host must never be asked. It is read with relaxed
 //! ordering, so that what orders it is the word of the slot and the lock, and nothing else.
 
-use super::owner;
+use super::{
+    loom_words::{Shared, Word},
+    owner, //
+};
 use loom::{
     sync::{
         atomic::{
@@ -15,7 +18,6 @@ use loom::{
                 AcqRel,
                 Acquire,
                 Relaxed,
-                Release,
                 SeqCst, //
             },
         },
@@ -35,44 +37,6 @@ use std::collections::{
 const NOTHING: u64 = 0;
 /// Added to the owner's number while the mapping is writable.
 const WRITABLE: u64 = 1000;
-
-/// A word with no more ordering than the table asks for.
-pub(super) struct Word(pub(super) AtomicU64);
-
-impl Atom for Word {
-    fn load(&self) -> u64 {
-        self.0.load(Acquire)
-    }
-
-    fn store(&self, value: u64) {
-        self.0.store(value, Release);
-    }
-
-    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        fence(SeqCst);
-        let result = self.0.compare_exchange(old, new, AcqRel, Acquire);
-        fence(SeqCst);
-        result
-    }
-
-    fn fetch_sub(&self, n: u64) -> u64 {
-        fence(SeqCst);
-        let was = self.0.fetch_sub(n, AcqRel);
-        fence(SeqCst);
-        was
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct Shared(pub(super) std::sync::Arc<[Word]>);
-
-impl Words for Shared {
-    type Atom = Word;
-
-    fn words(&self) -> &[Word] {
-        &self.0
-    }
-}
 
 /// The window's lock and what it guards.
 struct Window {

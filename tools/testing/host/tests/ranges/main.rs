@@ -5,6 +5,8 @@
 mod clock;
 mod concurrent;
 mod histories;
+#[path = "../common/loom_words.rs"]
+mod loom_words;
 mod model;
 mod spans;
 mod taking;

@@ -3,7 +3,8 @@
 //! Which pages of a slot faults have touched: what is in page tables is never missed, under every schedule that loom finds.
 
 use super::{
-    concurrent::{explore, Shared, Word},
+    concurrent::explore,
+    loom_words::{Shared, Word},
     map, owner, table,
     words::Shared as Words,
 };
