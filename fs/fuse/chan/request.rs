@@ -24,6 +24,7 @@ use crate::{
         cred::Caller,
         page::{zeroed_bytes, Pages},
         pagecache::{Filled, ReadParts, WriteParts},
+        time::Moment,
         user_pages::UserPages,
     },
     Fuse,
@@ -108,6 +109,8 @@ pub(crate) struct Request {
     call: Option<Arc<GivenUp>>,
     /// The session that it was sent in.
     session: u32,
+    /// Since when it has waited for a place at the device, if it does.
+    pub(crate) in_line: Moment,
     /// How it ended: the bytes that the device wrote, or why it did not answer.
     outcome: Result<u32>,
     waiter: Arc<Waiter>,
@@ -137,6 +140,7 @@ impl Request {
                 background: false,
                 call: None,
                 session: 0,
+                in_line: Moment::PAST,
                 outcome: Err(errno::enotconn()),
                 waiter,
             },

@@ -45,31 +45,34 @@ pub(crate) struct Pending {
     line: Fifo,
     /// How many are in the ring.
     in_flight: usize,
-    /// Since when there is no memory for the first of them, with none in the ring whose end could bring some.
+    /// Since when there has been one in line that found no memory, with none in the ring whose end could bring some.
     hungry: Option<Moment>,
 }
 
 impl Pending {
-    /// Whether a request that could not be added for `e` is to wait. With none in the ring somebody has to see after it.
-    fn may_wait(&mut self, e: Error) -> bool {
+    /// Has a request wait behind the others.
+    fn join(&mut self, mut request: KBox<Request>) {
+        request.in_line = Moment::now();
+        self.line.push_back(request);
+    }
+
+    /// Whether a request that has been in line since `joined` and could not be added for `e` is to wait. With none in the
+    /// ring somebody has to see after it.
+    fn may_wait(&mut self, e: Error, joined: Moment) -> bool {
         if e != ENOSPC && e != ENOMEM {
             return false;
         }
         if self.in_flight > 0 {
             return true;
         }
+        // Who came late has not waited yet. Those behind the first have, also if smaller ones found memory between them.
         let since = *self.hungry.get_or_insert_with(Moment::now);
-        let patient = since.elapsed_ms() < PATIENCE;
-        if !patient {
-            self.hungry = None;
-        }
-        patient
+        since.max(joined).elapsed_ms() < PATIENCE
     }
 
-    /// A request was added.
-    fn added(&mut self) {
-        self.in_flight += 1;
-        self.hungry = None;
+    /// Whether somebody has to see after the first in line: nothing that ends would.
+    fn is_starving(&self) -> bool {
+        self.in_flight == 0 && self.hungry.is_some()
     }
 }
 
@@ -255,11 +258,11 @@ impl Channel {
         while let Some(request) = ring.state().line.pop_front() {
             match ring.add(request) {
                 Ok(()) => {
-                    ring.state().added();
+                    ring.state().in_flight += 1;
                     added = true;
                 }
                 Err((request, e)) => {
-                    if ring.state().may_wait(e) {
+                    if ring.state().may_wait(e, request.in_line) {
                         ring.state().line.push_front(request);
                         self.see_after(ring.state());
                         break;
@@ -276,7 +279,7 @@ impl Channel {
 
     /// Has it tried again where nothing that ends would do so.
     fn see_after(&self, pending: &Pending) {
-        if pending.hungry.is_some() {
+        if pending.is_starving() {
             self.registry.try_again();
         }
     }
@@ -288,13 +291,13 @@ impl Channel {
         };
         let mut done = true;
         for queue in queues.iter().skip(1) {
-            if queue.lock().state().hungry.is_none() {
+            if !queue.lock().state().is_starving() {
                 continue;
             }
             if this.refill(queue) {
                 queue.notify();
             }
-            done &= queue.lock().state().hungry.is_none();
+            done &= !queue.lock().state().is_starving();
         }
         if this.forgets.lock().has_stuck() {
             this.send_forgets();
@@ -373,12 +376,12 @@ impl Transport for Channel {
             return;
         }
         if !ring.state().line.is_empty() {
-            ring.state().line.push_back(request);
+            ring.state().join(request);
             return;
         }
         match ring.add(request) {
             Ok(()) => {
-                ring.state().added();
+                ring.state().in_flight += 1;
                 let kick = ring.kick_prepare();
                 drop(ring);
                 if kick {
@@ -386,8 +389,8 @@ impl Transport for Channel {
                 }
             }
             Err((request, e)) => {
-                if ring.state().may_wait(e) {
-                    ring.state().line.push_back(request);
+                if ring.state().may_wait(e, Moment::now()) {
+                    ring.state().join(request);
                     self.see_after(ring.state());
                 } else {
                     drop(ring);
