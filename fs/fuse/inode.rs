@@ -27,6 +27,7 @@ use crate::{
     Fuse,
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::{Acquire, Relaxed, Release},
@@ -200,10 +201,13 @@ fn start(new: &New<Fuse>, attr: &Attr) {
     match attr.mode & S_IFMT {
         S_IFREG => {
             let limits = conn.negotiated();
-            new.set_mapping(
-                wants_dax(mount, attr.flags),
-                limits.max_read.min(limits.max_write),
-            );
+            // The server has pages to give, and nothing can take the place of a part of a folio.
+            let largest = if conn.has(InitFlags::SPLICE_MOVE) {
+                PAGE_SIZE
+            } else {
+                limits.max_read.min(limits.max_write)
+            };
+            new.set_mapping(wants_dax(mount, attr.flags), largest);
             new.set_file();
             if local::caches_writes(new) {
                 new.keep_times();

@@ -64,6 +64,7 @@ static const unsigned int RUST_FUSE_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int RUST_FUSE_LOOKUP_REVAL = LOOKUP_REVAL;
 static const unsigned int RUST_FUSE_LOOKUP_RENAME_TARGET = LOOKUP_RENAME_TARGET;
 static const int RUST_FUSE_IOCB_DIRECT = (int)(unsigned long)IOCB_DIRECT;
+static const unsigned int RUST_FUSE_SPLICE_F_MOVE = SPLICE_F_MOVE;
 static const int RUST_FUSE_IOCB_APPEND = (int)(unsigned long)IOCB_APPEND;
 static const int RUST_FUSE_FADV_WILLNEED = POSIX_FADV_WILLNEED;
 static const unsigned int RUST_FUSE_FL_SLEEP = FL_SLEEP;

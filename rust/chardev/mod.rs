@@ -3,7 +3,7 @@
 //! Miscellaneous character devices whose files are read, written and polled, and found again by their descriptor.
 //!
 //! - [`user`]: what such calls copy from and to;
-//! - [`splice`]: pipes in place of memory.
+//! - [`splice`] and [`message`]: pipes in place of memory, to read into and to write from.
 //!
 //! `kernel::miscdevice` has neither `poll` nor a way to tell whether a descriptor that a user hands in is a file of ours.
 //! No locks: what a file holds is set before the file can be used and given up after its last use.
@@ -11,6 +11,7 @@
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod message;
 mod splice;
 mod user;
 
@@ -219,7 +220,7 @@ impl<T: CharDevice> Wrap<T> {
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         splice_read: Some(splice::read::<T>),
-        splice_write: Some(bindings::iter_file_splice_write),
+        splice_write: Some(message::write::<T>),
         poll: Some(Self::poll),
         fasync: Some(Self::fasync),
         unlocked_ioctl: Some(Self::ioctl),
@@ -298,7 +299,7 @@ impl<T: CharDevice> Wrap<T> {
                 IovIterSource::from_raw(from.cast()),
             )
         };
-        crate::vfs::to_len(T::write(data, &mut FromUser::new(from)))
+        crate::vfs::to_len(T::write(data, &mut FromUser::memory_of_call(from)))
     }
 
     /// # Safety

@@ -4,10 +4,14 @@
 //!
 //! C header: [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
-use super::splice::PipePages;
+use super::{message::Message, splice::PipePages};
 use crate::{
     bindings,
-    vfs::page::{Memory, SharedMemory, WritableMemory},
+    vfs::{
+        page::{Memory, Piece, SharedMemory, WritableMemory},
+        pagecache::{Place, ReadParts, Source},
+        FileSystem,
+    },
 };
 use kernel::{
     iov::{IovIterDest, IovIterSource},
@@ -148,16 +152,30 @@ fn each_page<M: Memory>(
 }
 
 /// A write call: where it copies from.
-pub(crate) struct FromUser<'a, 'd>(&'a mut IovIterSource<'d>);
+pub(crate) struct FromUser<'a, 'd>(From<'a, 'd>);
+
+enum From<'a, 'd> {
+    Memory(&'a mut IovIterSource<'d>),
+    Pipe(&'a mut Message),
+}
 
 impl<'a, 'd> FromUser<'a, 'd> {
-    pub(super) fn new(from: &'a mut IovIterSource<'d>) -> Self {
-        Self(from)
+    /// From the memory that the call names.
+    pub(super) fn memory_of_call(from: &'a mut IovIterSource<'d>) -> Self {
+        Self(From::Memory(from))
+    }
+
+    /// From buffers of a pipe.
+    pub(super) fn pipe(from: &'a mut Message) -> Self {
+        Self(From::Pipe(from))
     }
 
     /// Bytes that are left.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            From::Memory(from) => from.len(),
+            From::Pipe(from) => from.len(),
+        }
     }
 
     /// Copies bytes.
@@ -166,7 +184,12 @@ impl<'a, 'd> FromUser<'a, 'd> {
     ///
     /// `EFAULT` when not all of them come.
     pub(crate) fn bytes(&mut self, room: &mut [u8]) -> Result {
-        if self.0.copy_from_iter(room) == room.len() {
+        let copied = match &mut self.0 {
+            From::Memory(from) => from.copy_from_iter(room),
+            // SAFETY: There is room.
+            From::Pipe(from) => return unsafe { from.copy(room.as_mut_ptr(), room.len()) },
+        };
+        if copied == room.len() {
             Ok(())
         } else {
             Err(EFAULT)
@@ -181,18 +204,44 @@ impl<'a, 'd> FromUser<'a, 'd> {
     pub(crate) fn memory<M: WritableMemory>(&mut self, memory: &mut M, len: usize) -> Result {
         let mut left = len;
         memory.each(|piece| {
-            let n = piece.len.min(left);
-            left -= n;
-            // SAFETY: `Memory` says that the piece lies in the linear map.
-            let ptr = unsafe { piece.address() };
-            // SAFETY: The iterator is a valid source; `WritableMemory` says that the piece may be written.
-            let copied =
-                unsafe { bindings::_copy_from_iter(ptr.cast(), n, self.0.as_raw().cast()) };
-            if copied == n {
-                Ok(())
-            } else {
-                Err(EFAULT)
-            }
+            let piece = piece.first(left);
+            left -= piece.len;
+            // SAFETY: `Memory` and `WritableMemory` say so.
+            unsafe { self.copy(piece) }
         })
+    }
+
+    /// As [`Self::memory`], for a part of the page cache: what is given away moves there, if it can.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when not all of them come.
+    pub(crate) fn fill<T: FileSystem>(&mut self, parts: &mut ReadParts<T>, len: usize) -> Result {
+        parts.fill(len, self)
+    }
+}
+
+impl Source for FromUser<'_, '_> {
+    unsafe fn copy(&mut self, to: Piece) -> Result {
+        let from = match &mut self.0 {
+            From::Memory(from) => from,
+            // SAFETY: The caller's promise.
+            From::Pipe(from) => return unsafe { Source::copy(*from, to) },
+        };
+        // SAFETY: The iterator is a valid source; the caller promises that the piece may be written.
+        let copied =
+            unsafe { bindings::_copy_from_iter(to.address().cast(), to.len, from.as_raw().cast()) };
+        if copied == to.len {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    fn exchange(&mut self, place: Place<'_>) -> bool {
+        match &mut self.0 {
+            From::Memory(_) => false,
+            From::Pipe(from) => from.exchange(place),
+        }
     }
 }

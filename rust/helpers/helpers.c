@@ -12,6 +12,7 @@
 #include "block.c"
 #include "chardev.c"
 #include "pagecache.c"
+#include "pipe.c"
 #include "backing.c"
 #include "stacked.c"
 #include "privs.c"

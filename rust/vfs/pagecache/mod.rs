@@ -15,6 +15,7 @@
 
 mod control;
 mod entries;
+mod exchange;
 mod held;
 mod mmap;
 mod read;
@@ -23,6 +24,7 @@ mod told;
 mod write;
 mod write_back;
 
+pub(crate) use exchange::{Place, Source};
 pub(crate) use read::ReadParts;
 pub(crate) use through::Filled;
 pub(crate) use write_back::WriteParts;

@@ -19,7 +19,7 @@ use kernel::prelude::*;
 /// The folios are locked for reading, in the page cache of a file of `T`, and nobody looks at the pieces until iomap is
 /// told, once for each, that its read ended.
 pub(crate) struct ReadParts<T: FileSystem> {
-    parts: Parts,
+    pub(super) parts: Parts,
     /// Given up after the folios: whoever ends an inode waits for them, and no signal ends that.
     _held: Option<Held<T>>,
 }

@@ -86,7 +86,7 @@ impl Request {
                 .chunks_mut(len)
                 .try_for_each(|chunk| from.bytes(chunk)),
             Payload::Bytes(bytes) => from.bytes(bytes.get_mut(..len).ok_or(EINVAL)?),
-            Payload::Fill(parts) => from.memory(parts, len),
+            Payload::Fill(parts) => from.fill(parts, len),
             Payload::User(pages) => from.memory(pages, len),
             _ if len == 0 => Ok(()),
             _ => Err(EINVAL),

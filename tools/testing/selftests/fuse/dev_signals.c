@@ -295,7 +295,7 @@ static void serve_spliced(int fd, struct shared *s)
 		}
 		out.h.len = sizeof(out.h) + len;
 		out.h.unique = h->unique;
-		/* The header from memory, the rest as pages that are given away. */
+		/* The header and the rest apart, so that pages of the rest are whole. */
 		if (write(from[1], &out.h, sizeof(out.h)) != sizeof(out.h) || (len && write(from[1], &out.o, len) != (ssize_t)len))
 			_exit(3);
 		if (splice(from[0], NULL, fd, NULL, out.h.len, SPLICE_F_MOVE) != (ssize_t)out.h.len)

@@ -8,15 +8,48 @@
 
 #include "fuzz_answer.h"
 
+/*
+ * Puts a message into the pipe: as it is, in pages that can be moved, or as memory that is given away. What does not fit is left
+ * out, and the message cut short.
+ */
+static bool fill_pipe(struct thread *t, const struct message *m, size_t len)
+{
+	size_t head = len < sizeof(m->h) ? len : sizeof(m->h), body = len - head, whole = body & ~4095UL;
+	struct iovec v[] = { { (void *)&m->h, head }, { (void *)m->body, body } };
+
+	switch (rnd(&t->r) % 3) {
+	case 0:
+		return write(t->pipe[1], m, len) == (ssize_t)len;
+	case 1:
+		return vmsplice(t->pipe[1], v, 2, SPLICE_F_GIFT | SPLICE_F_NONBLOCK) > 0;
+	}
+	return write(t->pipe[1], m, head) == (ssize_t)head && (!whole || write(t->pipe[1], m->body, whole) > 0) &&
+	       (body == whole || write(t->pipe[1], m->body + whole, body - whole) > 0);
+}
+
+/* So much of a message is sent, almost always all. */
+static size_t cut_off(struct thread *t, size_t len)
+{
+	return once_in(&t->r, 40) ? rnd(&t->r) % (len + 1) : len;
+}
+
 /* Hands a message over: what became of it is counted, and nothing else. */
 static void put(struct thread *t, struct message *m, size_t len)
 {
 	if (t->f->silent)
 		return;
 	t->f->replies++;
-	if (t->habits->splices && once_in(&t->r, 8) && write(t->pipe[1], m, len) == (ssize_t)len) {
-		if (splice(t->pipe[0], NULL, t->fd, NULL, len, SPLICE_F_MOVE) == (ssize_t)len)
+	if (t->habits->splices && once_in(&t->r, 3)) {
+		ssize_t sent = -1;
+
+		if (fill_pipe(t, m, len))
+			sent = splice(t->pipe[0], NULL, t->fd, NULL, cut_off(t, len), once_in(&t->r, 6) ? 0 : SPLICE_F_MOVE);
+		if (sent == (ssize_t)len) {
+			/* Memory that was given is still there, and may not be what a page cache has. */
+			if (len > sizeof(m->h) && once_in(&t->r, 3))
+				memset(m->body, 0x99, len - sizeof(m->h));
 			return;
+		}
 		t->f->refused++;
 		while (read(t->pipe[0], t->in, sizeof(t->in)) > 0)
 			;
