@@ -7,11 +7,22 @@ begin
 needs gcc make tar
 source=$(ls /usr/src/zlib_*.orig.tar.* 2>/dev/null) || skip_all "the guest has no source of zlib"
 
+# test_it DIR: where its memory gets other contents while it is used, what was compiled runs from a copy: QEMU without KVM runs
+# what was there before (code.c).
+test_it() {
+	case $1 in
+	*/small/* | */direct/*)
+		rm -rf "$dir/copy" && cp -a "$1" "$dir/copy" && quiet make -C "$dir/copy" test
+		;;
+	*) quiet make -C "$1" test ;;
+	esac
+}
+
 # build DIR JOBS
 build() {
 	mkdir -p "$1" && tar -xf "$source" -C "$1" --strip-components=1 && cd "$1" || return
-	quiet env CFLAGS="-O0 -ffile-prefix-map=$1=." ./configure --static && quiet make -j"$2" libz.a example minigzip &&
-		quiet make test
+	quiet env CFLAGS="-O0 -ffile-prefix-map=$1=." ./configure --static && quiet make -j"$2" libz.a example minigzip example64 minigzip64 &&
+		test_it "$1"
 	rc=$?
 	cd /
 	return $rc
