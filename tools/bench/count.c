@@ -2,15 +2,16 @@
 /*
  * A QEMU plugin that counts the guest's instructions between marks, by where they lie:
  *
- *   -plugin count.so,out=FILE[,profile=FILE][,spin=START:END]...[,help=START:END]...
+ *   -plugin count.so,out=FILE[,profile=FILE][,spin=START:END]...[,help=START:END]...[,tick=START:END]
  *
  * A mark is an 8-byte NOP that a user program executes (guest/measure.c): one form begins, one ends. Each writes a line
  * "begin|end NANOSECONDS USER KERNEL MODULE" with the sums over all CPUs so far. A translated block is counted as a
  * whole when it is entered, so one that a page fault cuts short counts a little too much, and a repeated string
  * instruction counts once. What lies in one of the ranges "spin" is not counted: there a CPU waits for another, and how long
- * it takes is for the host to say. Nor is what lies in a range "help" while it is called from there, as locks are.
+ * it takes is for the host to say. Nor is what lies in a range "help" while it is called from there, as locks are. Nor the handling
+ * of timer interrupts, from the function at START of "tick" to the one at END: how many come is a matter of the host's time.
  *
- * With profile=FILE every end also writes how often each instruction of the kernel ran since the begin: "ADDRESS COUNT",
+ * With profile=FILE (which has timer interrupts in it) every end also writes how often each instruction of the kernel ran since the begin: "ADDRESS COUNT",
  * then an empty line. Blocks of the core kernel are charged to their first instruction.
  *
  * What is used of QEMU's plugin interface (version 7, QEMU 11.1) is declared here.
@@ -41,6 +42,7 @@ enum { COND_EQ = 2 };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*cb)(struct qemu_plugin_tb *tb, void *data), void *data);
 void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, int op, qemu_plugin_u64 entry, uint64_t n);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, void (*cb)(unsigned int cpu, void *data), int flags, void *data);
 void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, void (*cb)(unsigned int cpu, void *data), int flags,
 					       int cond, qemu_plugin_u64 entry, uint64_t than, void *data);
 void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, int op, qemu_plugin_u64 entry,
@@ -77,6 +79,8 @@ struct counts {
 	uint64_t sort[SORTS];
 	/* The CPU is in a range "spin", or was when it came into a range "help". */
 	uint64_t spins;
+	/* The CPU handles a timer interrupt, and what was counted when that began. */
+	uint64_t ticks, before[SORTS];
 };
 
 #define MAX_SPINS 16
@@ -86,7 +90,7 @@ static struct ranges {
 		uint64_t start, end;
 	} of[MAX_SPINS];
 	int n;
-} spins, helps;
+} spins, helps, tick;
 
 static struct qemu_plugin_scoreboard *counts, *profile;
 static FILE *out, *profile_out;
@@ -192,6 +196,22 @@ static void take_back(unsigned int cpu, void *data)
 		((uint64_t *)qemu_plugin_scoreboard_find(profile, cpu))[block->slot] -= block->n;
 }
 
+static void tick_begins(unsigned int cpu, void *data)
+{
+	struct counts *c = qemu_plugin_scoreboard_find(counts, cpu);
+
+	memcpy(c->before, c->sort, sizeof(c->before));
+	c->ticks = 1;
+}
+
+static void tick_ends(unsigned int cpu, void *data)
+{
+	struct counts *c = qemu_plugin_scoreboard_find(counts, cpu);
+
+	memcpy(c->sort, c->before, sizeof(c->before));
+	c->ticks = 0;
+}
+
 static void profile_insn(struct qemu_plugin_insn *insn, uint64_t n)
 {
 	size_t slot;
@@ -214,6 +234,11 @@ static void translated(struct qemu_plugin_tb *tb, void *data)
 		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_STORE_U64, spinning, spins_on);
 	if (spins_on)
 		return;
+	if (tick.n && addr == tick.of[0].start)
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, tick_begins, CB_NO_REGS, NULL);
+	if (tick.n && addr == tick.of[0].end)
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, tick_ends, CB_NO_REGS, COND_EQ,
+							  (qemu_plugin_u64){ counts, offsetof(struct counts, ticks) }, 1, NULL);
 	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_ADD_U64, count_of(sort), n);
 	if (profile && sort == MODULE) {
 		for (size_t i = 0; i < n; i++)
@@ -256,6 +281,8 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
 		} else if (!strncmp(argv[i], "spin=", 5) && add_range(&spins, argv[i] + 5)) {
 			continue;
 		} else if (!strncmp(argv[i], "help=", 5) && add_range(&helps, argv[i] + 5)) {
+			continue;
+		} else if (!strncmp(argv[i], "tick=", 5) && add_range(&tick, argv[i] + 5)) {
 			continue;
 		} else {
 			fprintf(stderr, "count: unknown argument %s\n", argv[i]);

@@ -80,6 +80,8 @@ SPINS = {"queued_spin_lock_slowpath", "native_queued_spin_lock_slowpath", "queue
          "osq_lock", "timer_delete_sync", "__try_to_del_timer_sync", "mutex_spin_on_owner", "rwsem_spin_on_owner", "smp_call_function_many_cond"}
 # And those that they call there.
 HELPS = {"_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore"}
+# A timer interrupt is handled between these; what it leaves to softirqs comes after.
+TICK = ("__sysvec_apic_timer_interrupt", "irq_exit_rcu")
 
 
 def system_map(kdir):
@@ -89,9 +91,10 @@ def system_map(kdir):
 
 
 def spins(kdir):
-    """The address ranges of SPINS and HELPS, as the plugin wants them."""
+    """The address ranges of SPINS and HELPS, and the functions of TICK, as the plugin wants them."""
     functions = system_map(kdir)
-    return "".join(f",{'spin' if name in SPINS else 'help'}={start:x}:{end:x}"
+    at = {name: start for start, name in functions}
+    return f",tick={at[TICK[0]]:x}:{at[TICK[1]]:x}" + "".join(f",{'spin' if name in SPINS else 'help'}={start:x}:{end:x}"
                    for (start, name), (end, _) in zip(functions, functions[1:]) if name in SPINS | HELPS)
 
 
