@@ -4,7 +4,8 @@
 //!
 //! A folio that is being read is locked, and nobody looks at it. So one that has its data already, and that belongs to nobody
 //! else, can take its place in the page cache. Who waits for the lock of the old one finds that it is in no file any more,
-//! and looks again. This goes page by page: both folios are single pages, and no state of blocks hangs at them.
+//! and looks again. Not so who had a single folio read: he expects the data in that very one, so only what is read ahead is
+//! exchanged. This goes page by page: both folios are single pages, and no state of blocks hangs at them.
 //!
 //! Locks: both folios are locked; that of the mapping's array for the exchange.
 
@@ -73,7 +74,11 @@ impl<T: FileSystem> ReadParts<T> {
             // SAFETY: By the type invariant the folio is locked and there.
             let alone = unsafe { bindings::rust_fuse_folio_exchangeable(part.folio.as_ptr()) };
             // INVARIANT: The shim looks at what `Place` promises. A piece of a whole page is all that is read of it.
-            if piece.len == PAGE_SIZE && alone && from.exchange(Place(&mut part.folio)) {
+            if self.ahead
+                && piece.len == PAGE_SIZE
+                && alone
+                && from.exchange(Place(&mut part.folio))
+            {
                 continue;
             }
             // SAFETY: As `Memory` and `WritableMemory` say of this.

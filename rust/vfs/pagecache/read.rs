@@ -20,6 +20,8 @@ use kernel::prelude::*;
 /// told, once for each, that its read ended.
 pub(crate) struct ReadParts<T: FileSystem> {
     pub(super) parts: Parts,
+    /// Whether they are read ahead. Who asked for a single folio looks at that very one afterwards.
+    pub(super) ahead: bool,
     /// Given up after the folios: whoever ends an inode waits for them, and no signal ends that.
     _held: Option<Held<T>>,
 }
@@ -94,6 +96,7 @@ struct Collector<'a, T: Operations> {
     limit: Limit,
     /// Whether the caller waits for what is read, so long as it is one piece: then it had better see to it itself.
     waits: bool,
+    ahead: bool,
     parts: Parts,
     /// Why the first piece that could not be taken was not.
     result: Result,
@@ -106,6 +109,7 @@ impl<T: Operations> Collector<'_, T> {
         // INVARIANT: `add` was given each by iomap, which waits to be told its end.
         (!parts.list.is_empty()).then(|| ReadParts {
             parts,
+            ahead: self.ahead,
             _held: Held::new(self.inode),
         })
     }
@@ -215,6 +219,7 @@ impl<T: Operations> Wrap<T> {
             }),
             limit: T::read_limit(inode),
             waits,
+            ahead: !rac.is_null(),
             parts: Parts::new(),
             result: Ok(()),
         };

@@ -24,12 +24,16 @@ enum way {
 	TEED,		/* another pipe has them, too */
 	SHORT,		/* half a page less than it was asked for, at the end of the file */
 	WRITTEN,	/* copied to the pipe by write(2) */
+	ALONE,		/* as MOVED, but each page is waited for alone */
+	AGAIN,		/* as MOVED, but the first answer is an error */
 };
 
 struct what {
 	volatile int way;
 	volatile uint64_t number[PAGES];
 	volatile int reads, failed;
+	/* So many are refused first. */
+	volatile int refused;
 };
 
 FIXTURE(moved) {
@@ -180,6 +184,11 @@ static void serve_moved(int fd, struct shared *s, struct what *w, const char *pa
 			len = sizeof(out.o.open);
 			break;
 		case FUSE_READ:
+			if (w->refused > 0) {
+				w->refused--;
+				out.h.error = -EIO;
+				break;
+			}
 			len = r->offset + r->size > s->size ? s->size - r->offset : r->size;
 			out.h = (struct fuse_out_header){ .len = sizeof(out.h) + len, .unique = h->unique };
 			w->reads++;
@@ -238,6 +247,19 @@ static int read_it(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self,
 	EXPECT_LE(0, fd);
 	map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, fd, 0);
 	EXPECT_NE(MAP_FAILED, map);
+	if (way == AGAIN) {
+		char page[PAGE];
+
+		/* What could not be read ahead is there, and read by itself. Whether that is now or later depends. */
+		self->w->refused = 1;
+		(void)!pread(fd, page, PAGE, 0);
+		for (size_t i = 0; i < LEN; i += PAGE) {
+			EXPECT_EQ((ssize_t)PAGE, pread(fd, page, PAGE, i));
+			EXPECT_EQ(0, memcmp(page, want + i, PAGE));
+		}
+	}
+	if (way == ALONE)
+		EXPECT_EQ(0, madvise(map, LEN, MADV_RANDOM));
 	EXPECT_EQ(0, memcmp(map, want, len));
 	for (size_t i = len; i % PAGE; i++)
 		EXPECT_EQ(0, map[i]);
@@ -261,6 +283,19 @@ static int read_it(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self,
 TEST_F(moved, moved)
 {
 	EXPECT_EQ(PAGES, read_it(_metadata, self, MOVED));
+}
+
+/* Nothing is read ahead: who waits for a page waits for that very one. */
+TEST_F(moved, waited_for)
+{
+	EXPECT_EQ(0, read_it(_metadata, self, ALONE));
+	EXPECT_EQ(PAGES, self->w->reads);
+}
+
+TEST_F(moved, after_an_error)
+{
+	/* The page that was asked for is in the file already, and stays. */
+	EXPECT_GT(PAGES, read_it(_metadata, self, AGAIN));
 }
 
 TEST_F(moved, mapped_by_server)
