@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests: what is sent, and reading the answers.
+//! Requests: what is sent.
 //!
-//! How one gets to a device and back is in [`device`], to a server that is a process in [`process`]. A request has one owner
+//! How one gets to a device and back is in [`device`], to a server that is a process in [`process`]; [`answer`] reads what came
+//! back. A request has one owner
 //! at a time, so there are no locks here; how its sender waits for it is in [`super::waiter`].
 
+mod answer;
 mod device;
+mod interrupt;
 mod process;
 
 use super::{Args, Ended, GivenUp, Operation, Owner, Pool, Waiter};
 use crate::{
     errno,
     proto::{
-        dir::{InterruptIn, LinkIn, RenameIn},
+        dir::{LinkIn, RenameIn},
         file::CopyFileRangeIn,
-        header::{InHeader, OutHeader},
+        header::InHeader,
         ids::{NodeId, Unique},
         opcode::Opcode,
-        reply::{self, BadReply, HEADER_LEN},
+        reply::HEADER_LEN,
         NAME_LOW_MAX, NAME_MAX,
     },
     vfs::{
@@ -244,36 +247,6 @@ impl Request {
         Ok(())
     }
 
-    /// Makes an INTERRUPT of the request `unique`, for which `target` waits.
-    pub(super) fn interrupt(
-        pool: &Pool,
-        target: &Arc<Waiter>,
-        unique: Unique,
-    ) -> Result<KBox<Self>> {
-        let mut this = pool.take()?;
-        let arg = InterruptIn { unique };
-        let (id, none) = (unique.interrupt(), NodeId::default());
-        if let Err(e) = this.prepare_forget(Opcode::INTERRUPT, id, none, |args| args.put(&arg)) {
-            pool.give(this);
-            return Err(e);
-        }
-        this.output_len = HEADER_LEN;
-        this.target = Some(target.clone());
-        Ok(this)
-    }
-
-    /// What the server says to an INTERRUPT: nothing, when it has heard.
-    pub(super) fn interrupt_answer(&self) -> Result {
-        let used = self.outcome?;
-        if used == 0 {
-            return Ok(());
-        }
-        match self.parse_as::<()>(used, 0) {
-            Ok(Err(errno)) => Err(Error::from_errno(errno)),
-            _ => Ok(()),
-        }
-    }
-
     /// Says that the server does not answer it, and knows it by `unique`, an id of its own.
     pub(super) fn set_one_way(&mut self, unique: Unique) {
         self.one_way = true;
@@ -315,23 +288,6 @@ impl Request {
         if let Some(place) = input.get_mut(at..at + bytes.len()) {
             place.copy_from_slice(bytes);
         }
-    }
-
-    /// Hands an INTERRUPT that came back to who is interrupted. Gives it back when nobody waits any more.
-    pub(crate) fn interrupt_done(
-        mut interrupt: KBox<Self>,
-        outcome: Result<u32>,
-    ) -> Option<KBox<Self>> {
-        interrupt.outcome = outcome;
-        match interrupt.take_target() {
-            Some(target) => target.interrupted(interrupt),
-            None => Some(interrupt),
-        }
-    }
-
-    /// Takes whom an INTERRUPT is for.
-    pub(super) fn take_target(&mut self) -> Option<Arc<Waiter>> {
-        self.target.take()
     }
 
     /// The id that it is answered under.
@@ -424,54 +380,6 @@ impl Request {
         core::mem::replace(&mut self.payload, Payload::None)
     }
 
-    /// Checks an answer of `used` bytes with a fixed part of up to `N` bytes. Gives the fixed part's and payload's length
-    /// together, or the server's errno.
-    fn check(&self, used: usize, min: usize, fixed: usize) -> Result<Result<usize, i32>, BadReply> {
-        let header = self
-            .buffers
-            .output
-            .get(..HEADER_LEN)
-            .and_then(|b| OutHeader::read_from_bytes(b).ok())
-            .ok_or(BadReply::TooShort)?;
-        let payload = match self.flow {
-            Flow::FromServer(n) | Flow::Both(_, n) => n as usize,
-            _ => 0,
-        };
-        reply::check(&header, used, self.unique, min, fixed + payload)
-    }
-
-    /// Reads the answer to `O`.
-    pub(super) fn parse<O: Operation>(
-        &self,
-        used: u32,
-    ) -> Result<Result<(O::Reply, usize), i32>, BadReply> {
-        self.parse_as::<O::Reply>(used, O::REPLY_MIN)
-    }
-
-    /// Reads an answer whose fixed part is `R`, at least `min` bytes of it.
-    pub(super) fn parse_as<R: FromBytes + IntoBytes>(
-        &self,
-        used: u32,
-        min: usize,
-    ) -> Result<Result<(R, usize), i32>, BadReply> {
-        let fixed = size_of::<R>();
-        let len = match self.check(used as usize, min, fixed)? {
-            Ok(len) => len,
-            Err(errno) => return Ok(Err(errno)),
-        };
-        let mut r = R::new_zeroed();
-        let n = len.min(fixed);
-        let from = self
-            .buffers
-            .output
-            .get(HEADER_LEN..HEADER_LEN + n)
-            .ok_or(BadReply::TooLong)?;
-        if let Some(to) = r.as_mut_bytes().get_mut(..n) {
-            to.copy_from_slice(from);
-        }
-        Ok(Ok((r, len - n)))
-    }
-
     /// The arguments that it was sent with.
     pub(super) fn arguments<A: FromBytes>(&self) -> Option<A> {
         let args = self.input()?.get(size_of::<InHeader>()..)?;
@@ -481,11 +389,6 @@ impl Request {
     /// The session that it was sent in.
     pub(crate) fn session(&self) -> u32 {
         self.session
-    }
-
-    /// How it ended.
-    pub(crate) fn outcome(&self) -> Result<u32> {
-        self.outcome
     }
 
     /// Tells the waiter how `request` ended. Gives it back when nobody waits any more.

@@ -9,9 +9,9 @@
 //! Locks: a queue's lock, then a waiter's. Inside it also the lock of requests to be reaped; that of FORGETs stands alone. All of them are
 //! short and taken with interrupts off.
 
-use super::{forgets::Forgets, Registry};
+use super::{forgets::Forgets, pending::Pending, Registry};
 use crate::{
-    chan::{self, reap, Fifo, ForgetNode, Pool, Request, Transport},
+    chan::{self, reap, ForgetNode, Pool, Request, Transport},
     errno,
     proto::{ids::Unique, opcode::Opcode},
     sync::{irqlock::new_irqlock, IrqLock},
@@ -35,47 +35,6 @@ use kernel::{
 const OVERHEAD: usize = 4;
 /// Most pages of data in a request.
 const MAX_PAGES: usize = 256;
-/// Milliseconds for which a request waits for memory to describe it to the device.
-const PATIENCE: u64 = 10_000;
-
-/// Requests of one queue.
-#[derive(Default)]
-pub(crate) struct Pending {
-    /// Those that wait for room in the ring.
-    line: Fifo,
-    /// How many are in the ring.
-    in_flight: usize,
-    /// Since when there has been one in line that found no memory, with none in the ring whose end could bring some.
-    hungry: Option<Moment>,
-}
-
-impl Pending {
-    /// Has a request wait behind the others.
-    fn join(&mut self, mut request: KBox<Request>) {
-        request.in_line = Moment::now();
-        self.line.push_back(request);
-    }
-
-    /// Whether a request that has been in line since `joined` and could not be added for `e` is to wait. With none in the
-    /// ring somebody has to see after it.
-    fn may_wait(&mut self, e: Error, joined: Moment) -> bool {
-        if e != ENOSPC && e != ENOMEM {
-            return false;
-        }
-        if self.in_flight > 0 {
-            return true;
-        }
-        // Who came late has not waited yet. Those behind the first have, also if smaller ones found memory between them.
-        let since = *self.hungry.get_or_insert_with(Moment::now);
-        since.max(joined).elapsed_ms() < PATIENCE
-    }
-
-    /// Whether somebody has to see after the first in line: nothing that ends would.
-    fn is_starving(&self) -> bool {
-        self.in_flight == 0 && self.hungry.is_some()
-    }
-}
-
 /// The channel of one device.
 #[pin_data]
 pub(crate) struct Channel {

@@ -4,7 +4,7 @@
 //!
 //! - [`driver`]: devices come and go;
 //! - [`registry`]: the devices that are there, by tag;
-//! - [`channel`]: requests through the queues of one device;
+//! - [`channel`]: requests through the queues of one device; [`pending`]: those that wait for a place there;
 //! - [`parts`]: the super blocks of one device;
 //! - [`mount`]: the file system type `virtiofs`;
 //! - [`unplug`]: what a device that goes leaves behind.
@@ -14,6 +14,7 @@ pub(crate) mod driver;
 mod forgets;
 pub(crate) mod mount;
 pub(crate) mod parts;
+mod pending;
 pub(crate) mod registry;
 mod unplug;
 
