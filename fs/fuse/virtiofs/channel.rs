@@ -35,6 +35,7 @@ use kernel::{
 const OVERHEAD: usize = 4;
 /// Most pages of data in a request.
 const MAX_PAGES: usize = 256;
+
 /// The channel of one device.
 #[pin_data]
 pub(crate) struct Channel {

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 enum Step {
     Come,
     End,
+    /// One of those in line, if there are so many, is not wanted any more.
+    GiveUp(usize),
     Max(u32),
 }
 
@@ -17,6 +19,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => Just(Step::Come),
         3 => Just(Step::End),
+        1 => (0usize..8).prop_map(Step::GiveUp),
         1 => (0u32..20).prop_map(Step::Max),
     ];
     prop::collection::vec(step, 0..200)
@@ -57,6 +60,11 @@ proptest! {
                     sent -= 1;
                 }
                 Step::End => (),
+                Step::GiveUp(at) => {
+                    if line.remove(at).is_some() {
+                        limits.give_up();
+                    }
+                }
                 Step::Max(max) => limits.set_max(max),
             }
             while limits.leave_line() {
