@@ -30,7 +30,7 @@ pub(crate) use fifo::{any, find, find_by, hang, Fifo, Linked};
 pub(crate) use forget::{ForgetNode, Lookup};
 pub(crate) use op::{Args, Operation};
 pub(crate) use pool::Pool;
-pub(crate) use recall::{GivenUp, Recallable};
+pub(crate) use recall::Recallable;
 pub(crate) use request::{Flow, Payload, Request};
 pub(crate) use waiter::Waiter;
 use waiter::Woken;
@@ -270,7 +270,7 @@ pub(crate) fn call_part<O, F>(
     op: &O,
     payload: Payload,
     flow: Flow,
-    call: Option<Arc<GivenUp>>,
+    call: Option<Arc<Recallable>>,
     then: F,
 ) where
     O: Operation + 'static,

@@ -2,7 +2,7 @@
 
 //! Calls that are given up while the server has requests of theirs.
 //!
-//! Such a request says which call it is a part of ([`GivenUp`]). When the call is given up the transport looks for all that say so;
+//! Such a request says which call it is a part of ([`Recallable`]). When the call is given up the transport looks for all that say so;
 //! what is not in its lists at that moment, it asks when it gets there. Takes no locks.
 
 use super::Transport;
@@ -15,20 +15,10 @@ use kernel::{
     },
 };
 
-/// Whether a call was given up.
-pub(crate) struct GivenUp(AtomicFlag);
-
-impl GivenUp {
-    /// Whether it was.
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-
 /// A call that can be given up.
 pub(crate) struct Recallable {
     transport: Arc<dyn Transport>,
-    given_up: Arc<GivenUp>,
+    given_up: AtomicFlag,
 }
 
 impl Recallable {
@@ -41,24 +31,23 @@ impl Recallable {
         if !transport.can_recall() {
             return Ok(None);
         }
-        let given_up = Arc::new(GivenUp(AtomicFlag::new(false)), GFP_KERNEL)?;
         let this = Self {
             transport: transport.clone(),
-            given_up,
+            given_up: AtomicFlag::new(false),
         };
         Ok(Some(Arc::new(this, GFP_KERNEL)?))
     }
 
-    /// What its requests have to say.
-    pub(crate) fn given_up(&self) -> Arc<GivenUp> {
-        self.given_up.clone()
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
     }
 }
 
 impl Recall for Recallable {
     fn recall(&self) {
         // Before the transport takes the lock of its lists, under which others look at this.
-        self.given_up.0.xchg(true, Full);
+        self.given_up.xchg(true, Full);
         self.transport.clone().recall();
     }
 }

@@ -11,7 +11,7 @@ mod device;
 mod interrupt;
 mod process;
 
-use super::{Args, Ended, GivenUp, Operation, Owner, Pool, Waiter};
+use super::{Args, Ended, Operation, Owner, Pool, Recallable, Waiter};
 use crate::{
     errno,
     proto::{
@@ -109,7 +109,7 @@ pub(crate) struct Request {
     /// Whether it counts among those that nobody waits for.
     background: bool,
     /// The call that it is a part of, where that may be given up.
-    call: Option<Arc<GivenUp>>,
+    call: Option<Arc<Recallable>>,
     /// The session that it was sent in.
     session: u32,
     /// Since when it has waited for a place at the device, if it does.
@@ -343,13 +343,13 @@ impl Request {
     }
 
     /// Says which call it is a part of.
-    pub(super) fn set_call(&mut self, call: Option<Arc<GivenUp>>) {
+    pub(super) fn set_call(&mut self, call: Option<Arc<Recallable>>) {
         self.call = call;
     }
 
     /// Whether the call that it is a part of was given up.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.call.as_ref().is_some_and(|call| call.is_set())
+        self.call.as_ref().is_some_and(|call| call.is_given_up())
     }
 
     /// The payload.

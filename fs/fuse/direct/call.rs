@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     attr,
-    chan::{self, Failed, Flow, GivenUp, Payload, Recallable},
+    chan::{self, Failed, Flow, Payload, Recallable},
     conn::Conn,
     iomode::ParallelWrite,
     vfs::{
@@ -37,7 +37,7 @@ pub(super) struct Call {
     call: Arc<Deferred<Fuse>>,
     write: bool,
     /// What its requests say, so that they can be taken back.
-    given_up: Option<Arc<GivenUp>>,
+    recall: Option<Arc<Recallable>>,
     pos: u64,
     /// Bytes that were asked for.
     asked: Atomic<u64>,
@@ -98,10 +98,10 @@ impl Call {
         first: Option<(UserPages, Running<'_>)>,
     ) -> Result<usize> {
         let recall = Recallable::new(io.file().inode().sb().data().transport())?;
-        let given_up = recall.as_ref().map(|recall| recall.given_up());
+        let part = recall.clone();
         io.defer(
             recall.map(|recall| recall as Arc<dyn Recall>),
-            |io, call| Self::start(io, call, given_up, turn, first),
+            |io, call| Self::start(io, call, part, turn, first),
         )
     }
 
@@ -109,7 +109,7 @@ impl Call {
     fn start<const WRITE: bool>(
         io: &mut Io<'_, Fuse, WRITE>,
         deferred: &Arc<Deferred<Fuse>>,
-        given_up: Option<Arc<GivenUp>>,
+        recall: Option<Arc<Recallable>>,
         turn: &Turn<'_>,
         mut first: Option<(UserPages, Running<'_>)>,
     ) {
@@ -118,7 +118,7 @@ impl Call {
             Self {
                 call: deferred.clone(),
                 write: WRITE,
-                given_up,
+                recall,
                 pos,
                 asked: Atomic::new(0),
                 end: Atomic::new(u64::MAX),
@@ -170,7 +170,7 @@ impl Call {
         let conn: &Conn = inode.sb().data();
         let at = this.pos + offset;
         let who = Caller::current(inode.sb());
-        let (t, part, this) = (&**conn.transport(), this.given_up.clone(), this.clone());
+        let (t, part, this) = (&**conn.transport(), this.recall.clone(), this.clone());
         if WRITE {
             let op = write_op(file, at, len);
             let flow = Flow::ToServer(len as u32);
