@@ -23,7 +23,10 @@ begin() {
 	if ! command -v ctl >/dev/null; then
 		skip_all "the host's agent (ctl) is missing: start with tools/vm/run"
 	fi
+	# What a case that was killed left mounted or told the device.
+	umount_all
 	[ "$SERVER" = virtiofsd ] || for t in $TAGS; do
+		ctl "$t" delay all 0 >/dev/null
 		ctl "$t" faults clear >/dev/null
 		ctl "$t" defaults >/dev/null
 	done

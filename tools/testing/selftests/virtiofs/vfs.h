@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -159,8 +160,44 @@ static inline void reset_counters(const struct fs *fs)
 	device(fs, NULL, 0, "reset");
 }
 
+/*
+ * A case that the harness killed for taking too long was not torn down: its mount, whose options and dentries the next one would
+ * share, goes, and so does what it told the device. Its processes may take a moment to be gone.
+ */
+static inline void clear_after_killed(const char *tag)
+{
+	static const char *const usual[] = { "delay all 0", "faults clear", "release-hung", "defaults" };
+	struct fs fs = {};
+	char line[1024], source[64], dir[256], type[32];
+	FILE *mounts = fopen("/proc/self/mounts", "re");
+	bool found = false;
+	int pid, at;
+
+	while (mounts && fgets(line, sizeof(line), mounts)) {
+		if (sscanf(line, "%63s %255s %31s", source, dir, type) != 3 || strcmp(type, "virtiofs") || strcmp(source, tag))
+			continue;
+		at = 0;
+		sscanf(dir, "/tmp/%*[^./].%d%n", &pid, &at);
+		if (!at || dir[at] || !kill(pid, 0) || errno != ESRCH)
+			continue;
+		fprintf(stderr, "# %s was left mounted by a case that was killed\n", dir);
+		umount2(dir, MNT_DETACH);
+		rmdir(dir);
+		found = true;
+	}
+	if (mounts)
+		fclose(mounts);
+	if (!found)
+		return;
+	snprintf(fs.tag, sizeof(fs.tag), "%s", tag);
+	for (at = 0; at < (int)(sizeof(usual) / sizeof(*usual)); at++)
+		device(&fs, NULL, 0, usual[at]);
+	sleep(1);
+}
+
 static inline int fs_mount(struct fs *fs, const char *tag, const char *options)
 {
+	clear_after_killed(tag);
 	snprintf(fs->tag, sizeof(fs->tag), "%s", tag);
 	snprintf(fs->dir, sizeof(fs->dir), "/tmp/%s.%d", tag, getpid());
 	mkdir(fs->dir, 0755);
