@@ -3,8 +3,10 @@
 
 The guest sends "@ID TAG COMMAND..."; the answer is "@ID", lines that begin with a space, then "ok" or "err MESSAGE".
 "TAG ..." goes to the control socket of that tag's daxfsd, "host TAG SHELL-COMMAND" runs in the tag's folder,
-"runner window TAG" tells address and length of a window as they were set up, "runner note TEXT" goes to the log.
+"runner window TAG" tells address and length of a window as they were set up, "runner note TEXT" goes to the log,
+"runner fresh" takes back all that tests have told the devices.
 """
+import os
 import socket
 import subprocess
 import threading
@@ -77,6 +79,12 @@ class Agent(threading.Thread):
             _, _, address, _ = self.windows.get(rest, (None, None, 0, 0))
             return [f"address {address:#x}", f"length {share.window:#x}"], "ok"
         if command == "note":
+            return [], "ok"
+        if command == "fresh":
+            for share in self.shares.values():
+                # The stock daemon is told nothing.
+                for line in ("faults clear", "delay all 0", "release-hung", "defaults") if os.path.exists(share.control) else ():
+                    self.forward(share, line)
             return [], "ok"
         return [], f"err unknown request \"{command}\""
 

@@ -181,6 +181,8 @@ pub struct Server {
     pub counters: Arc<Counters>,
     pub window: Window,
     pub dax_files: RwLock<Files>,
+    /// As the command line said.
+    default_dax_files: Files,
     proc_fd: OwnedFd,
     inodes: Mutex<Inodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
@@ -217,7 +219,8 @@ impl Server {
             defaults: config,
             counters,
             window,
-            dax_files: RwLock::new(files),
+            dax_files: RwLock::new(files.clone()),
+            default_dax_files: files,
             proc_fd,
             inodes: Mutex::new(Inodes::new(root)?),
             handles: Mutex::new(HashMap::new()),
@@ -242,6 +245,7 @@ impl Server {
     /// Goes back to the settings of the command line.
     pub fn configure_defaults(&self) {
         self.configure(|config| *config = self.defaults);
+        *self.dax_files.write().unwrap_or_else(|e| e.into_inner()) = self.default_dax_files.clone();
     }
 
     /// An INIT flag was negotiated.

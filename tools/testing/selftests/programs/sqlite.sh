@@ -16,7 +16,7 @@ two_writers() {
 	python3 "$wal" write "$db" b 1000000 >"$dir/b" 2>"$dir/b.err" &
 	b=$!
 	# Killed when it has committed some, wherever it is then.
-	for i in $(seq 600); do
+	for i in $(seq 3000); do
 		[ "$(wc -l <"$dir/b")" -ge $((n / 3)) ] && break
 		kill -0 $b || break
 		sleep 0.1
@@ -45,7 +45,7 @@ many_kills() {
 	for i in $(seq "$(long 3 20)"); do
 		python3 "$wal" write "$db" "k$i" 1000000 >"$dir/k" 2>/dev/null &
 		a=$!
-		for j in $(seq 300); do
+		for j in $(seq 3000); do
 			[ "$(wc -l <"$dir/k")" -ge 2 ] && break
 			sleep 0.1
 		done

@@ -37,6 +37,7 @@ forced() {
 check "umount -f" forced
 
 if [ "$SERVER" = daxfsd ]; then
+	at_an_end() { [ "$(counter nodax DESTROY)" != 0 ]; }
 	# A lazy unmount ends with the last user.
 	lazily() {
 		mount_tag nodax "$m" || return
@@ -45,10 +46,7 @@ if [ "$SERVER" = daxfsd ]; then
 		umount -l "$m" && echo late >&5 || return
 		before=$(counter nodax DESTROY)
 		exec 5>&-
-		for i in $(seq 30); do
-			[ "$(counter nodax DESTROY)" = 0 ] || break
-			sleep 0.1
-		done
+		soon at_an_end
 		same "DESTROY while in use" 0 "$before" && same "and then" 1 "$(counter nodax DESTROY)" &&
 			same "what was written" late "$(ctl host nodax 'cat file' | head -n 1)"
 	}
@@ -67,10 +65,7 @@ if [ "$SERVER" = daxfsd ]; then
 			n=$((n + 1))
 			$vtool call "${c%:*}" "$m/${c#*:}" >"$dir/out.$n" 2>&1 &
 		done
-		for i in $(seq 50); do
-			[ "$(ctl "$1" hung | head -n 1)" -ge 6 ] && break
-			sleep 0.1
-		done
+		soon hangs "$1" 6
 		dev=$(virtio_of "$1")
 		driver=$(realpath "/sys/bus/virtio/devices/$dev/driver")
 		echo "$dev" >"$driver/unbind"
@@ -103,10 +98,7 @@ if [ "$SERVER" = daxfsd ]; then
 		ctl nodax fault DESTROY 1 hang >/dev/null
 		umount "$m" &
 		pid=$!
-		for i in $(seq 50); do
-			[ "$(ctl nodax hung | head -n 1)" = 1 ] && break
-			sleep 0.1
-		done
+		soon hangs nodax 1
 		kill -9 $pid
 		wait $pid
 		ctl nodax release-hung >/dev/null

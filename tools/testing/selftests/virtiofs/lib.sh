@@ -23,13 +23,9 @@ begin() {
 	if ! command -v ctl >/dev/null; then
 		skip_all "the host's agent (ctl) is missing: start with tools/vm/run"
 	fi
-	# What a case that was killed left mounted or told the device.
+	# What a case that was killed left mounted or told the devices.
 	umount_all
-	[ "$SERVER" = virtiofsd ] || for t in $TAGS; do
-		ctl "$t" delay all 0 >/dev/null
-		ctl "$t" faults clear >/dev/null
-		ctl "$t" defaults >/dev/null
-	done
+	ctl runner fresh >/dev/null
 }
 
 skip_all() {
@@ -59,6 +55,28 @@ daxfsd_only() {
 # known_difference REASON: the next case may fail with the C modules, for this reason.
 known_difference() { difference=$1; }
 
+# soon COMMAND...: waits until it succeeds, as long as the slowest machine may need; whether it does.
+soon() {
+	for try in $(seq 300); do
+		"$@" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+# hangs TAG N: whether at least N requests wait for the device to be told to answer them.
+hangs() { [ "$(ctl "$1" hung)" -ge "$2" ]; }
+
+# sleeps_in PID NUMBER: whether a process sleeps in this system call.
+sleeps_in() { grep -q "^$2 " "/proc/$1/syscall" 2>/dev/null; }
+
+# restore: what a case that has failed left behind is put in order for the next. Programs that keep their mounts from one case to the
+# next have another one.
+restore() {
+	ctl runner fresh >/dev/null
+	umount_all
+}
+
 # check NAME COMMAND...: one case, passed when COMMAND succeeds. CASES=NAME,… (tools/vm/run --append) leaves out all others.
 check() {
 	name=$1
@@ -77,9 +95,11 @@ check() {
 		__ktap_test ok "$name" "XFAIL known difference: $difference"
 		KTAP_CNT_XFAIL=$((KTAP_CNT_XFAIL + 1))
 		kmsg "ksft-case known difference $name"
+		restore
 	else
 		ktap_test_fail "$name"
 		kmsg "ksft-case FAILED $name"
+		restore
 	fi
 	difference=
 }
@@ -152,7 +172,7 @@ load() { for m in $(module_names); do insmod "/lib/modules/$m.ko" || return; don
 # A super block that was unmounted just now may hold the module for a moment.
 unload() {
 	for m in $(module_names | tr ' ' '\n' | tac); do
-		for try in 1 2 3 4 5 6 7 8 9 10; do
+		for try in $(seq 150); do
 			said=$(rmmod "$m" 2>&1) && continue 2
 			sleep 0.2
 		done

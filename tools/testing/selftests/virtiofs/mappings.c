@@ -232,6 +232,7 @@ TEST_F(mappings, many_processes)
 	pid_t pid[MANY];
 	int i, r, status;
 
+	go[0] = -1;
 	for (i = 0; i < MANY; i++) {
 		pid[i] = fork();
 		if (pid[i])
@@ -251,8 +252,7 @@ TEST_F(mappings, many_processes)
 		}
 		_exit(0);
 	}
-	while (go[1] != MANY)
-		pause_ms(2);
+	ASSERT_TRUE(soon(go[1] == MANY));
 	/* Every third one by itself, the rest together. */
 	for (i = 0; i < MANY; i += 3) {
 		go[0] = i;
@@ -308,10 +308,9 @@ static long futex(volatile uint32_t *word, int op, uint32_t value, const struct 
 /* A word of a shared mapping is one futex for all who have it mapped, at whatever address. */
 TEST_F(mappings, shared_futex)
 {
-	struct timespec limit = { 10, 0 };
+	struct timespec limit = { 2 * SOON_MS / 1000, 0 };
 	char *q = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, RANGE);
 	volatile uint32_t *here = (uint32_t *)(self->p + RANGE), *there = (uint32_t *)q;
-	long end = now_ms() + 10000;
 	int status;
 	pid_t pid;
 
@@ -320,9 +319,7 @@ TEST_F(mappings, shared_futex)
 	pid = fork();
 	if (!pid)
 		_exit(futex(there, FUTEX_WAIT, 7, &limit) ? errno == EAGAIN ? 0 : 1 : 0);
-	while (futex(here, FUTEX_WAKE, 1, NULL) != 1 && now_ms() < end)
-		pause_ms(5);
-	EXPECT_LT(now_ms(), end);
+	EXPECT_TRUE(soon(futex(here, FUTEX_WAKE, 1, NULL) == 1));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	munmap(q, PAGE);

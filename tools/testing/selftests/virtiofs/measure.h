@@ -45,6 +45,43 @@ static inline void pause_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+/* Waits until something is so, as long as the slowest machine may need; whether it is. */
+#define SOON_MS 30000
+#define soon(condition)                                                                                                \
+	({                                                                                                             \
+		long _end = now_ms() + SOON_MS;                                                                        \
+		bool _is;                                                                                              \
+                                                                                                                       \
+		while (!(_is = (condition)) && now_ms() < _end)                                                        \
+			pause_ms(20);                                                                                  \
+		_is;                                                                                                   \
+	})
+
+/* The number of the system call that a process sleeps in: -1 for a page fault, -2 while it runs or is gone. */
+static inline long sleeps_in(pid_t pid)
+{
+	char path[32];
+	long number = -2;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%ld", &number) != 1)
+			number = -2;
+		fclose(f);
+	}
+	return number;
+}
+
+/* Requests that the device answers only when it is told to. */
+static inline long hanging(const struct fs *fs)
+{
+	char text[32] = "";
+
+	return device(fs, text, sizeof(text), "hung") ? -1 : atol(text);
+}
+
 static sigjmp_buf touched;
 
 static inline void on_touch(int sig)
@@ -110,16 +147,17 @@ static inline long inodes_to_flush(const char *path)
 	return sum;
 }
 
-/* One of the module's numbers about the window of a tag; -1 where there is none. */
-static inline long window_number(const char *tag, const char *name)
+/* What the module says of the window of a tag, one "NAME NUMBER" a line; false where it says nothing. */
+static inline bool window_numbers(const char *tag, char *text, size_t size)
 {
-	char path[600], line[128], word[64];
-	long value, found = -1;
-	struct dirent *e;
+	char path[600], line[128];
 	DIR *d = opendir("/sys/fs/virtiofs");
+	struct dirent *e;
+	ssize_t n = -1;
 	FILE *f;
+	int fd;
 
-	while (d && found < 0 && (e = readdir(d))) {
+	while (d && n < 0 && (e = readdir(d))) {
 		snprintf(path, sizeof(path), "/sys/fs/virtiofs/%s/tag", e->d_name);
 		f = fopen(path, "r");
 		if (!f)
@@ -131,25 +169,56 @@ static inline long window_number(const char *tag, const char *name)
 		if (strcmp(line, tag))
 			continue;
 		snprintf(path, sizeof(path), "/sys/fs/virtiofs/%s/dax", e->d_name);
-		f = fopen(path, "r");
-		while (f && fgets(line, sizeof(line), f))
-			if (sscanf(line, "%63s %ld", word, &value) == 2 && !strcmp(word, name))
-				found = value;
-		if (f)
-			fclose(f);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			break;
+		n = read(fd, text, size - 1);
+		close(fd);
 		break;
 	}
 	if (d)
 		closedir(d);
-	return found;
+	text[n < 0 ? 0 : n] = 0;
+	return n > 0;
 }
 
-/* Ranges that are in no state at all, or in two; 0 when the table is exact. */
+/* One number of such a text; -1 where it is not there. */
+static inline long number_in(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; text && *text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
+		if (!strncmp(text, name, len) && text[len] == ' ')
+			return atol(text + len);
+	return -1;
+}
+
+/* One of the module's numbers about the window of a tag; -1 where there is none. */
+static inline long window_number(const char *tag, const char *name)
+{
+	char text[4096];
+
+	return window_numbers(tag, text, sizeof(text)) ? number_in(text, name) : -1;
+}
+
+/*
+ * Ranges that are in no state at all, or in two; 0 when the table is exact. While workers are still busy the numbers may be of two
+ * moments, even within one text: what is lost stays so.
+ */
 static inline long ranges_unaccounted(const char *tag)
 {
-	return window_number(tag, "ranges_total") - window_number(tag, "ranges_free") - window_number(tag, "ranges_mapped") -
-	       window_number(tag, "ranges_parked") - window_number(tag, "ranges_on_their_way") -
-	       window_number(tag, "ranges_retired");
+	long end = now_ms() + 5000, n;
+	char text[4096];
+
+	do {
+		window_numbers(tag, text, sizeof(text));
+		n = number_in(text, "ranges_total") - number_in(text, "ranges_free") - number_in(text, "ranges_mapped") -
+		    number_in(text, "ranges_parked") - number_in(text, "ranges_on_their_way") - number_in(text, "ranges_retired");
+		if (!n)
+			break;
+		pause_ms(20);
+	} while (now_ms() < end);
+	return n;
 }
 
 /* How many mappings the device has of this file whose mode is as given ("ro", "rw", or "" for both). */

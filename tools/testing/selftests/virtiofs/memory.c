@@ -393,7 +393,7 @@ static int sync_short(const struct fs *fs, bool all, int *lost)
  * What there is no memory to write back for stays dirty, also when some of it was collected already and in however many pieces: fsync
  * says so, and the next pass with memory writes it.
  */
-TEST_F_TIMEOUT(memory, dirty_until_written, 200)
+TEST_F_TIMEOUT(memory, dirty_until_written, 400)
 {
 	const char *why = cannot_fail();
 	int failed, lost;

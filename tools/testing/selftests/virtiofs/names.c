@@ -5,6 +5,7 @@
  */
 #include "kselftest_harness.h"
 #include "vfs.h"
+#include "measure.h"
 #include <dirent.h>
 #include <sys/inotify.h>
 
@@ -443,14 +444,12 @@ TEST_F(tree, host_changes)
 	/* Names that were not asked for are there at once. */
 	EXPECT_STREQ("BBBBBB", content(&self->fs, "n/c"));
 	EXPECT_EQ(0, lookup(&self->fs, "n/d/full/f"));
-	usleep(1200000);
-	EXPECT_EQ(ENOENT, lookup(&self->fs, "n/b"));
-	EXPECT_EQ(ENOENT, lookup(&self->fs, "n/full/f"));
-	EXPECT_EQ(1, readlink(at(&self->fs, "n/s"), got, sizeof(got)));
-	EXPECT_STREQ("c", got);
+	/* On a machine that has much to do the guest's clock ticks late. */
+	EXPECT_TRUE(soon(lookup(&self->fs, "n/b") == ENOENT));
+	EXPECT_TRUE(soon(lookup(&self->fs, "n/full/f") == ENOENT));
+	EXPECT_TRUE(soon(readlink(at(&self->fs, "n/s"), got, sizeof(got)) == 1 && got[0] == 'c'));
 	EXPECT_STREQ("BBBBBB", content(&self->fs, "n/s"));
-	ASSERT_EQ(0, stat(at(&self->fs, "n/a"), &st));
-	EXPECT_EQ(2, st.st_nlink);
+	EXPECT_TRUE(soon(!stat(at(&self->fs, "n/a"), &st) && st.st_nlink == 2));
 }
 
 TEST_HARNESS_MAIN

@@ -73,12 +73,7 @@ FIXTURE_TEARDOWN(pressure)
 /* Waits until only what is in use has ranges; `press` puts memory under pressure once. */
 static long left_after(const struct fs *fs, void (*press)(void))
 {
-	long end = now_ms() + 20000;
-
-	do {
-		press();
-		pause_ms(50);
-	} while (counter(fs, "live_maps") > 2 && now_ms() < end);
+	soon((press(), counter(fs, "live_maps") <= 2));
 	return counter(fs, "live_maps");
 }
 

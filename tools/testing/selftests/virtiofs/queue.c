@@ -7,25 +7,45 @@
 #include "kselftest_harness.h"
 #include "vfs.h"
 #include "measure.h"
+#include <sys/syscall.h>
 
 #define TAG "small"
 #define RING 64
 #define MANY (RING + 24)
 
-TEST(killed_in_the_queue)
+FIXTURE(queue)
 {
-	struct fs fs = { .tag = TAG };
+	struct fs fs;
+};
+
+FIXTURE_SETUP(queue)
+{
+	kmsg("ksft-case", _metadata->name);
+	if (!server_is_daxfsd() || !has_tag(TAG))
+		SKIP(return, "no share with a short queue");
+	if (module_is_c())
+		SKIP(return, "known difference: the C driver refuses a device with such a window");
+	ASSERT_EQ(0, fs_mount(&self->fs, TAG, NULL));
+}
+
+FIXTURE_TEARDOWN(queue)
+{
+	if (!self->fs.mounted)
+		return;
+	device(&self->fs, NULL, 0, "faults clear");
+	device(&self->fs, NULL, 0, "release-hung");
+	EXPECT_EQ(0, fs_umount(&self->fs));
+	device(&self->fs, NULL, 0, "defaults");
+}
+
+TEST_F(queue, killed)
+{
+	struct fs fs = self->fs;
 	int i, status, dead = 0;
 	pid_t pids[MANY];
 	struct stat st;
 	char name[16];
-	long end;
 
-	if (!server_is_daxfsd() || !has_tag(TAG))
-		SKIP(return, "no share with a short queue");
-	if (module_is_c())
-		SKIP(return, "known difference: the C client cannot be killed once the request is on its queue");
-	ASSERT_EQ(0, fs_mount(&fs, TAG, NULL));
 	reset_counters(&fs);
 	ASSERT_EQ(0, device(&fs, NULL, 0, "fault LOOKUP 200 hang"));
 	for (i = 0; i < MANY; i++) {
@@ -35,10 +55,10 @@ TEST(killed_in_the_queue)
 			_exit(stat(at(&fs, name), &st) && errno == ENOENT);
 		}
 	}
-	/* The ring is full; give the rest the time to wait behind it. */
-	for (end = now_ms() + 20000; counter(&fs, "LOOKUP") < RING && now_ms() < end;)
-		pause_ms(20);
-	pause_ms(1000);
+	/* The ring is full, and the rest waits behind it. */
+	EXPECT_TRUE(soon(counter(&fs, "LOOKUP") >= RING));
+	for (i = 0; i < MANY; i++)
+		EXPECT_TRUE(soon(sleeps_in(pids[i]) >= 0));
 	ASSERT_EQ(RING, counter(&fs, "LOOKUP"));
 	for (i = 0; i < MANY; i++)
 		kill(pids[i], SIGKILL);
@@ -51,7 +71,6 @@ TEST(killed_in_the_queue)
 	EXPECT_EQ(-1, stat(at(&fs, "after"), &st));
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_EQ(RING + 1, counter(&fs, "LOOKUP"));
-	EXPECT_EQ(0, fs_umount(&fs));
 }
 
 #define WAITING 20
@@ -70,22 +89,6 @@ static int getattrs(const struct fs *fs, unsigned long *nodes, int max)
 	return n;
 }
 
-/* The letter of /proc/PID/stat. */
-static char state_of(pid_t pid)
-{
-	char path[32], state = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "r");
-	if (f) {
-		if (fscanf(f, "%*d %*s %c", &state) != 1)
-			state = 0;
-		fclose(f);
-	}
-	return state;
-}
-
 static int ask_for(int fd)
 {
 	struct statx stx;
@@ -94,20 +97,15 @@ static int ask_for(int fd)
 }
 
 /* Who waits behind a full queue is served in the order in which they came. */
-TEST(in_order)
+TEST_F(queue, in_order)
 {
 	unsigned long before[WAITING], after[WAITING];
 	int i, status, fds[WAITING], good = 0;
-	struct fs fs = { .tag = TAG };
+	struct fs fs = self->fs;
 	pid_t pids[RING + WAITING];
 	struct stat st;
 	char name[16];
 
-	if (!server_is_daxfsd() || !has_tag(TAG))
-		SKIP(return, "no share with a short queue");
-	if (module_is_c())
-		SKIP(return, "known difference: the C driver refuses a device with such a window");
-	ASSERT_EQ(0, fs_mount(&fs, TAG, NULL));
 	/* Every process closes what it has inherited, and must not wait for the queue then. */
 	ASSERT_EQ(0, device(&fs, NULL, 0, "fopen NOFLUSH"));
 	ASSERT_EQ(0, host(&fs, NULL, 0, "mkdir -p o && touch $(seq -f o/%%g 0 %d)", WAITING - 1));
@@ -129,16 +127,14 @@ TEST(in_order)
 			_exit(!stat(at(&fs, name), &st) || errno != ENOENT);
 		}
 	}
-	for (long end = now_ms() + 20000; counter(&fs, "LOOKUP") < RING && now_ms() < end;)
-		pause_ms(20);
+	EXPECT_TRUE(soon(counter(&fs, "LOOKUP") >= RING));
 	ASSERT_EQ(RING, counter(&fs, "LOOKUP"));
 	for (; i < RING + WAITING; i++) {
 		pids[i] = fork();
 		if (!pids[i])
 			_exit(ask_for(fds[i - RING]) != 0);
-		for (long end = now_ms() + 5000; !strchr("SD", state_of(pids[i])) && now_ms() < end;)
-			pause_ms(5);
-		pause_ms(20);
+		/* It is in the line when it sleeps in its call. */
+		ASSERT_TRUE(soon(sleeps_in(pids[i]) == SYS_statx));
 	}
 	EXPECT_EQ(0, getattrs(&fs, after, WAITING));
 	ASSERT_EQ(0, device(&fs, NULL, 0, "release-hung"));
@@ -152,8 +148,6 @@ TEST(in_order)
 		}
 		close(fds[i]);
 	}
-	EXPECT_EQ(0, fs_umount(&fs));
-	device(&fs, NULL, 0, "defaults");
 }
 
 /* A server that maps at larger multiples than a range of the window cannot be used with DAX; without it can. */

@@ -36,7 +36,8 @@ FIXTURE_SETUP(together)
 	ASSERT_LT(0, self->helper);
 	device(&self->fs, NULL, 0, "defaults");
 	ASSERT_EQ(0, device(&self->fs, NULL, 0, "dax-files *.dax"));
-	ASSERT_EQ(0, host(&self->fs, NULL, 0, "rm -rf t; mkdir -p t/below; busybox mount -t tmpfs -o size=4m none t/below"));
+	/* First what a case has left that was ended from outside. */
+	ASSERT_EQ(0, host(&self->fs, NULL, 0, "busybox umount -l t/below 2>/dev/null; rm -rf t; mkdir -p t/below; busybox mount -t tmpfs -o size=4m none t/below"));
 	ASSERT_EQ(0, host_make(&self->fs, "t/a.dax", SIZE, 1));
 	ASSERT_EQ(0, host_make(&self->fs, "t/plain", SIZE, 2));
 	ASSERT_EQ(0, host_make(&self->fs, "t/below/b.dax", SIZE, 3));
@@ -99,9 +100,8 @@ TEST_F(together, each_its_way)
 	EXPECT_EQ(0, strcmp("", ON_HOST("cmp -s t/a.dax t/plain && echo same")));
 	/* The one has its times from the host, the other its own. */
 	ON_HOST("touch -d @1000 t/a.dax t/plain");
-	pause_ms(1200);
-	ASSERT_EQ(0, fstat(self->dax, &st));
-	EXPECT_EQ(1000, st.st_mtime);
+	/* When the second of belief is over; on a machine that has much to do the guest's clock ticks late. */
+	EXPECT_TRUE(soon(!fstat(self->dax, &st) && st.st_mtime == 1000));
 	ASSERT_EQ(0, fstat(self->fd, &st));
 	EXPECT_LT(1000, st.st_mtime);
 	/* Appended to, both are longer at once here; at the host only the one is. */

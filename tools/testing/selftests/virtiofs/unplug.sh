@@ -27,25 +27,21 @@ found() { echo 1 >/sys/bus/pci/rescan; }
 hold() {
 	$vtool hold "$m/${held:-file}" "$2" "$dir/go" >"$dir/out.$1" 2>&1 &
 	eval "pid_$1=$!"
-	for i in $(seq 100); do
-		grep -q ready "$dir/out.$1" && return
-		sleep 0.1
-	done
+	soon grep -q ready "$dir/out.$1" && return
 	echo "# $1 is not ready: $(cat "$dir/out.$1")"
 	return 1
 }
 
-# ended NAME EXPECTED: what it says of its accesses, within 10 s.
+# ended NAME EXPECTED: what it says of its accesses, soon.
 ended() {
 	eval "pid=\$pid_$1"
-	for i in $(seq 100); do
-		kill -0 "$pid" 2>/dev/null || break
-		sleep 0.1
-	done
-	kill -9 "$pid" 2>/dev/null && echo "# $1 did not end"
+	soon over "$pid" || echo "# $1 did not end"
+	kill -9 "$pid" 2>/dev/null
 	wait "$pid"
 	same "$1" "$2" "$(tail -n 1 "$dir/out.$1" | sed 's/ *$//')"
 }
+
+over() { ! kill -0 "$1" 2>/dev/null; }
 
 start() {
 	rm -f "$dir/go" "$dir"/out.*
@@ -53,24 +49,21 @@ start() {
 	mount_tag dax "$m" dax=always
 }
 
-# try NAME CASE...: one case; where it fails, what it left behind is put in order for the next.
-try() {
-	failed=$KTAP_CNT_FAIL
-	check "$@"
-	[ "$KTAP_CNT_FAIL" = "$failed" ] && return
+# restore: what a case that has failed left behind is put in order for the next.
+restore() {
 	touch "$dir/go"
-	end_held
-	umount_all
-	[ -n "$(virtio_of dax 2>/dev/null)" ] && return
-	back 2>/dev/null
-	[ "$TRANSPORT" != pci ] || found
-}
-end_held() {
+	held=
 	for name in a b c; do
 		eval "pid=\$pid_$name"
 		[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
 	done
+	ctl runner fresh >/dev/null
 	wait
+	umount_all
+	ctl host dax 'busybox umount -l inside 2>/dev/null; rm -rf inside' >/dev/null
+	[ -n "$(virtio_of dax 2>/dev/null)" ] && return
+	back 2>/dev/null
+	[ "$TRANSPORT" != pci ] || found
 }
 
 # works: the device is used as if nothing had been.
@@ -86,7 +79,7 @@ idle() {
 	same "stat" ENOTCONN "$($vtool call stat "$m/other")" && same "create" ENOTCONN "$($vtool call create "$m/c")" &&
 		umount "$m" && "$2" && works
 }
-try "unbound while idle" idle gone back
+check "unbound while idle" idle gone back
 
 BAD="SIGBUS SIGBUS ENOTCONN ENOTCONN"
 mapped() {
@@ -95,7 +88,7 @@ mapped() {
 	ended a "$BAD" && ended b "$BAD" && ended c "ok $BAD" || return
 	umount "$m" && "$2" && works
 }
-try "unbound with mappings: pages, huge, private" mapped gone back
+check "unbound with mappings: pages, huge, private" mapped gone back
 
 # Files of a mount below the one that is unbound.
 below() {
@@ -108,7 +101,7 @@ below() {
 	ended a "$BAD" && ended b "$BAD" || return
 	umount "$m" && "$2" && ctl dax defaults >/dev/null && works && ctl host dax 'busybox umount -l inside && rmdir inside' >/dev/null
 }
-try "unbound with mappings of a mount below" below gone back
+check "unbound with mappings of a mount below" below gone back
 
 # Processes that fault all the while.
 storm() {
@@ -120,7 +113,7 @@ storm() {
 	wait $reader
 	umount "$m" && "$2" && works
 }
-try "unbound while processes fault" storm gone back
+check "unbound while processes fault" storm gone back
 
 # A page is in a pipe: who has it keeps it, and the unmount waits until it is given up.
 pinned() {
@@ -129,7 +122,7 @@ pinned() {
 	touch "$dir/go"
 	ended b "$BAD" && ended a "$BAD" && "$2" && works
 }
-try "unbound with a pinned page" pinned gone back
+check "unbound with a pinned page" pinned gone back
 
 # Unmounted already; only mappings keep the mount. The device's going may then be what ends it.
 detached() {
@@ -137,7 +130,7 @@ detached() {
 	touch "$dir/go"
 	ended a "$BAD" && ended b "$BAD" && "$2" && works
 }
-try "unbound after umount -l" detached gone back
+check "unbound after umount -l" detached gone back
 
 # A fault and a read wait for the device when it goes.
 waiting() {
@@ -146,10 +139,7 @@ waiting() {
 	a=$!
 	$vtool call read "$m/other" >"$dir/out.b" &
 	b=$!
-	for i in $(seq 50); do
-		[ "$(ctl dax hung)" = 2 ] && break
-		sleep 0.1
-	done
+	soon hangs dax 2
 	"$1" dax || return
 	wait $a
 	wait $b
@@ -158,7 +148,7 @@ waiting() {
 	same "a fault that waited" SIGBUS "$(cat "$dir/out.a")" && same "a read that waited" ENOTCONN "$(cat "$dir/out.b")" || return
 	umount "$m" && "$2" && works
 }
-try "unbound while the device is waited for" waiting gone back
+check "unbound while the device is waited for" waiting gone back
 
 # The device comes back while the old mount is there: it is mountable, without DAX as long as the old pages are in use.
 early() {
@@ -168,11 +158,11 @@ early() {
 	touch "$dir/go"
 	ended a "$BAD" && umount "$m" && gone dax && back && works
 }
-try "bound again before the unmount" early
+check "bound again before the unmount" early
 
 if [ "$TRANSPORT" = pci ]; then
-	try "PCI device removed while idle" idle pulled found
-	try "PCI device removed with mappings" mapped pulled found
+	check "PCI device removed while idle" idle pulled found
+	check "PCI device removed with mappings" mapped pulled found
 fi
 
 unloads() {
@@ -180,4 +170,4 @@ unloads() {
 	touch "$dir/go"
 	ended a "$BAD" && umount "$m" && unload && load && works
 }
-try "rmmod without the device" unloads
+check "rmmod without the device" unloads

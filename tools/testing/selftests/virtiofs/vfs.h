@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,12 +18,20 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
 #define RANGE (2UL << 20)
+
+/*
+ * Seconds for a case. Nothing takes nearly as long; a case that is ended from outside leaves its mount behind, and the machine may
+ * have much else to do.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
 
 struct fs {
 	char tag[16];
@@ -71,6 +80,12 @@ static inline void kmsg(const char *what, const char *name)
 	}
 }
 
+/* A child of a case that has failed spins or waits for what will not come, and holds the mount: it ends with its parent. */
+static void end_with_parent(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* Marks where the program begins and ends in the kernel's log, for the scan of the runner. */
 extern char *program_invocation_short_name;
 static pid_t first;
@@ -80,8 +95,12 @@ static void __attribute__((constructor)) mark_begin(void)
 	char name[64];
 
 	first = getpid();
+	pthread_atfork(NULL, NULL, end_with_parent);
 	snprintf(name, sizeof(name), "virtiofs:%s", program_invocation_short_name);
 	kmsg("ksft-begin", name);
+	/* What a program before this one has left in the devices, as it was killed. */
+	if (system("ctl runner fresh >/dev/null 2>&1"))
+		kmsg("ksft-note", "the devices may not be as on their command lines");
 }
 
 static void __attribute__((destructor)) mark_end(void)

@@ -2,7 +2,8 @@
 /*
  * vtool COMMAND...: system calls with their exact errno, for the shell tests.
  *   mount TAG DIR [OPTIONS]   mount(2) of type virtiofs; TAG "(null)" passes no source
- *   call stat|open|read|write|readdir|create|mkdir|flags|statx PATH   one operation (read and write use one page)
+ *   call stat|sync|open|read|write|readdir|create|mkdir|flags|statx PATH   one operation (read and write use one page; sync is a stat
+ *                             that asks the server, whatever is believed)
  *   mmap PATH                 reads the first byte through a shared mapping
  *   hold PATH HOW GO          maps the first 2 MiB of a file, touches all, says "ready", and when the file GO is there tells how
  *                             each access ends: load, store, read(2), write(2). HOW: pages, huge, private (with a copy of the
@@ -58,6 +59,8 @@ static int call(const char *op, const char *path)
 
 	if (!strcmp(op, "stat"))
 		return report(stat(path, &st));
+	if (!strcmp(op, "sync"))
+		return report(statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx));
 	if (!strcmp(op, "mkdir"))
 		return report(mkdir(path, 0755));
 	if (!strcmp(op, "open")) {

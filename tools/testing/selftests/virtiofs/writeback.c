@@ -174,7 +174,11 @@ TEST_F(writeback, size_and_times)
 	EXPECT_EQ(before.st_mtim.tv_nsec, st.st_mtim.tv_nsec);
 	/* From then on the host may change it. */
 	ON_HOST("head -c 10000 /dev/zero >w/f");
-	pause_ms(1200);
+	/* When the second of belief is over; on a machine that has much to do the guest's clock ticks late. */
+	if (module_is_c())
+		pause_ms(1200);
+	else
+		soon(!stat(at(&self->fs, "w/f"), &st) && st.st_size == 10000);
 	ASSERT_EQ(0, stat(at(&self->fs, "w/f"), &st));
 	OURS(st.st_size == 10000, "believes no size of the server while the inode is in memory");
 }
