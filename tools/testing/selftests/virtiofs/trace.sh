@@ -26,7 +26,7 @@ check "tracepoints tell of a map and an unmap" traced
 
 viewer() {
 	mount_tag dax "$m" dax=always || return
-	"$(dirname "$0")/dax-top" -n 1 dax >"$dir/top"
+	"$here/dax-top" -n 1 dax >"$dir/top"
 	rc=$?
 	umount "$m"
 	[ $rc = 0 ] && grep -q "^dax: 32 ranges: 0 mapped" "$dir/top" && return
@@ -35,7 +35,7 @@ viewer() {
 }
 check "dax-top shows the window" viewer
 
-no_viewer() { ! "$(dirname "$0")/dax-top" -n 1 nosuchtag 2>/dev/null; }
+no_viewer() { ! "$here/dax-top" -n 1 nosuchtag 2>/dev/null; }
 check "dax-top without a device says so" no_viewer
 
 # The window's counters of the device with the tag "dax".
