@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN(attrs)
 	if (module_is_c())
 		return;
 	close(self->data);
-	EXPECT_EQ(0, place_end(self->place, false));
+	EXPECT_EQ(0, place_end(self->place));
 }
 
 static bool same(int a, int b)

@@ -30,7 +30,7 @@ FIXTURE_TEARDOWN(backing)
 	server_end(&self->v);
 	close(self->a);
 	close(self->b);
-	EXPECT_EQ(0, place_end(self->place, false));
+	EXPECT_EQ(0, place_end(self->place));
 }
 
 static int raw_open(const struct server *v, struct fuse_backing_map map)
@@ -284,7 +284,7 @@ TEST_F(backing, overtakes)
 	writer = child(pwrite(direct, buf, PAGE, 0) == PAGE);
 	ASSERT_TRUE(soon(v->s->held == 1));
 	waiter = child(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, direct, 0) != MAP_FAILED);
-	EXPECT_TRUE(waits(waiter));
+	EXPECT_MODE_SOON("parallel users=0 writers=1 waiting=1", v);
 	fd = open_as(v, THROUGH, id, O_RDWR);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(ETXTBSY, end_of(waiter));

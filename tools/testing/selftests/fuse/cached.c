@@ -86,24 +86,13 @@ TEST_F(cached, held_back)
 	waitpid(pid, NULL, 0);
 }
 
-static void limit(const char *what, const char *value)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module_is_c() ? "fuse" : "rust_fuse", what);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	dprintf(fd, "%s", value);
-	close(fd);
-}
-
 /* Requests that nobody waits for: what INIT says counts, unless a server without rights says too much. */
 TEST_F(cached, limits)
 {
 	int fd, i, admin;
 
-	limit("max_user_bgreq", "3");
-	limit("max_user_congthresh", "1000");
+	ASSERT_EQ(0, tune("max_user_bgreq", "3"));
+	ASSERT_EQ(0, tune("max_user_congthresh", "1000"));
 	for (admin = 0; admin < 2; admin++) {
 		self->v.s->init_flags = FUSE_ASYNC_READ;
 		self->v.s->max_background = 6;
@@ -135,8 +124,6 @@ TEST_F(cached, limits)
 		close(fd);
 		umount2(self->v.dir, MNT_DETACH);
 	}
-	limit("max_user_bgreq", "0");
-	limit("max_user_congthresh", "0");
 }
 
 TEST_HARNESS_MAIN

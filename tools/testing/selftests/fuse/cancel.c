@@ -58,9 +58,9 @@ static void go_on(struct caller *c)
 
 static int events(aio_context_t ctx, struct io_event *e)
 {
-	struct timespec ten = { .tv_sec = 10 };
+	struct timespec most = { .tv_sec = PATIENCE };
 
-	return syscall(SYS_io_getevents, ctx, 1, 1, e, &ten);
+	return syscall(SYS_io_getevents, ctx, 1, 1, e, &most);
 }
 
 /* Opens the file, makes calls, gives up the last or all, and looks at its memory: each step when it is told to. */
@@ -204,7 +204,7 @@ TEST_F(cancel, unread)
 	ASSERT_EQ(0, server_start_kept(v, ""));
 	pid = call(v, c, IOCB_CMD_PREAD, 1, DESTROY);
 	ASSERT_TRUE(soon(c->opened));
-	kill(v->pid, SIGSTOP);
+	server_stop(v);
 	go_on(c);
 	ASSERT_TRUE(soon(c->submitted));
 	go_on(c);

@@ -60,7 +60,7 @@ TEST_F(dev, files)
 	EXPECT_EQ(0, umount(v->dir));
 	EXPECT_EQ(0, s->count[FUSE_DESTROY]);
 	/* The server learns of the end. */
-	EXPECT_EQ(v->pid, waitpid(v->pid, NULL, 0));
+	EXPECT_EQ(0, end_of(v->pid));
 	v->pid = 0;
 }
 
@@ -192,7 +192,7 @@ TEST_F(dev, forgets)
 	}
 	EXPECT_EQ(500, s->count[FUSE_LOOKUP]);
 	/* While they are not read they pile up, so that they go out together. */
-	kill(v->pid, SIGSTOP);
+	server_stop(v);
 	fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
 	ASSERT_EQ(1, write(fd, "2", 1));
 	close(fd);
@@ -242,8 +242,7 @@ TEST_F(dev, server_never_came)
 	pid = fork();
 	if (!pid)
 		_exit(stat(v->dir, &st) ? errno : 0);
-	usleep(100000);
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_TRUE(waits(pid));
 	kill(pid, SIGKILL);
 	EXPECT_EQ(1000 + SIGKILL, end_of(pid));
 	EXPECT_EQ(0, umount(v->dir));

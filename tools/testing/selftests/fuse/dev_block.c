@@ -3,9 +3,8 @@
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
 #include <linux/fs.h>
-#include <linux/loop.h>
-#include <sys/sysmacros.h>
 #include "server.h"
+#include "disk.h"
 
 FIXTURE(dev_block) {
 	struct server v;
@@ -15,30 +14,14 @@ FIXTURE(dev_block) {
 
 FIXTURE_SETUP(dev_block)
 {
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), file, n;
-
-	ASSERT_LE(0, control);
 	server_init(&self->v);
-	n = ioctl(control, LOOP_CTL_GET_FREE);
-	ASSERT_LE(0, n);
-	close(control);
-	snprintf(self->disk, sizeof(self->disk), "/dev/loop%d", n);
-	mknod(self->disk, S_IFBLK | 0600, makedev(7, n));
-	self->loop = open(self->disk, O_RDWR | O_CLOEXEC);
+	self->loop = disk_make(self->disk, sizeof(self->disk), 1 << 20);
 	ASSERT_LE(0, self->loop);
-	file = memfd_create("disk", 0);
-	ASSERT_EQ(0, ftruncate(file, 1 << 20));
-	ASSERT_EQ(0, ioctl(self->loop, LOOP_SET_FD, file));
-	close(file);
-	/* A device that somebody may write to is not mounted. */
-	close(self->loop);
 }
 
 FIXTURE_TEARDOWN(dev_block)
 {
 	server_end(&self->v);
-	self->loop = open(self->disk, O_RDONLY | O_CLOEXEC);
-	ioctl(self->loop, LOOP_CLR_FD);
 	close(self->loop);
 }
 
@@ -191,9 +174,9 @@ TEST_F(dev_block, silent_at_the_end)
 	if (!pid)
 		_exit(umount(v->dir) ? errno : 0);
 	ASSERT_TRUE(soon(v->s->hung));
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_TRUE(waits(pid));
 	server_kill(v);
-	EXPECT_TRUE(soon(waitpid(pid, NULL, WNOHANG) == pid));
+	EXPECT_LE(0, end_of(pid));
 }
 
 TEST_HARNESS_MAIN

@@ -207,8 +207,7 @@ TEST_F(dev_data, killed_while_reading)
 	teller = fork();
 	if (!teller)
 		_exit(inval(v, NODE_FILE, 0, 0));
-	usleep(100000);
-	EXPECT_EQ(0, waitpid(teller, NULL, WNOHANG));
+	EXPECT_TRUE(waits(teller));
 	kill(teller, SIGKILL);
 	EXPECT_TRUE(soon(waitpid(teller, NULL, WNOHANG) == teller));
 	close(v->fd);

@@ -167,9 +167,12 @@ FIXTURE_VARIANT(dev_killed) {
 	uint32_t opcode;
 	void (*call)(void);
 	uint64_t flags;
-	int patience;		/* who ended by himself cannot be killed, and waits for so many milliseconds at most; 0: 2000 */
+	int patience;		/* who ended by himself cannot be killed, and waits for 10 seconds: so many until he is gone; 0: AT_ONCE */
 	bool pages;		/* the request has pages or keeps the file open, and goes with the server */
 };
+
+/* Seconds, on a slow machine too; less than what who cannot be killed waits for. */
+#define AT_ONCE 8
 
 #define OPERATION(name, op, function, ...) \
 	FIXTURE_VARIANT_ADD(dev_killed, name) { .opcode = FUSE_ ## op, .call = function, ## __VA_ARGS__ }
@@ -208,7 +211,7 @@ OPERATION(getxattr, GETXATTR, do_getxattr);
 OPERATION(listxattr, LISTXATTR, do_listxattr);
 OPERATION(removexattr, REMOVEXATTR, do_removexattr);
 OPERATION(close, FLUSH, do_close);
-OPERATION(exit, FLUSH, do_exit, .patience = 14000);
+OPERATION(exit, FLUSH, do_exit, .patience = PATIENCE);
 OPERATION(opendir, OPENDIR, do_opendir);
 OPERATION(readdir, READDIR, do_readdir);
 OPERATION(readdirplus, READDIRPLUS, do_readdir, .flags = FUSE_DO_READDIRPLUS);
@@ -238,15 +241,9 @@ FIXTURE_TEARDOWN(dev_killed)
 	server_end(&self->v);
 }
 
-/* Whether it ends within so many milliseconds. */
-static bool ends(pid_t pid, int ms)
+static bool ends(pid_t pid, double limit)
 {
-	for (int i = 0; i < ms / 5; i++) {
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			return true;
-		usleep(5000);
-	}
-	return false;
+	return within(limit, waitpid(pid, NULL, WNOHANG) == pid);
 }
 
 static pid_t begin(void (*call)(void))
@@ -261,7 +258,7 @@ static pid_t begin(void (*call)(void))
 }
 
 /* Has a call wait for a server that has read the request for `opcode`, or for one that is stopped. */
-static pid_t waits(struct server *v, void (*call)(void), uint32_t opcode)
+static pid_t asked(struct server *v, void (*call)(void), uint32_t opcode)
 {
 	pid_t pid;
 
@@ -273,7 +270,7 @@ static pid_t waits(struct server *v, void (*call)(void), uint32_t opcode)
 	if (opcode)
 		v->s->hang = opcode;
 	else
-		kill(v->pid, SIGSTOP);
+		server_stop(v);
 	talk->go = true;
 	return !opcode || soon(v->s->hung) ? pid : -1;
 }
@@ -298,7 +295,7 @@ static bool unmounts(struct server *v)
 	int status = -1;
 
 	if (!pid)
-		_exit(umount(v->dir) ? errno : 0);
+		_exit(unmount_soon(v->dir));
 	return soon(waitpid(pid, &status, WNOHANG) == pid) && status == 0;
 }
 
@@ -306,19 +303,19 @@ static bool unmounts(struct server *v)
 TEST_F(dev_killed, unanswered)
 {
 	struct server *v = &self->v;
-	pid_t pid = waits(v, variant->call, variant->opcode);
+	pid_t pid = asked(v, variant->call, variant->opcode);
 
 	ASSERT_LT(0, pid);
 	usleep(20000);
 	kill(pid, SIGKILL);
 	if (module_is_c()) {
 		/* It waits on, but for those whose requests somebody else has sent, until the server ends. */
-		if (!ends(pid, 500)) {
+		if (!ends(pid, .5)) {
 			server_kill(v);
-			EXPECT_TRUE(ends(pid, 2000));
+			EXPECT_TRUE(ends(pid, AT_ONCE));
 		}
 	} else {
-		EXPECT_TRUE(ends(pid, variant->patience ?: 2000));
+		EXPECT_TRUE(ends(pid, variant->patience ?: AT_ONCE));
 	}
 	v->s->hang = 0;
 	v->s->ttl = 3600;
@@ -334,18 +331,18 @@ TEST_F(dev_killed, unanswered)
 TEST_F(dev_killed, unread)
 {
 	struct server *v = &self->v;
-	pid_t pid = waits(v, variant->call, 0);
+	pid_t pid = asked(v, variant->call, 0);
 
 	ASSERT_LT(0, pid);
 	usleep(100000);
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
 	kill(pid, SIGKILL);
 	if (!module_is_c())
-		EXPECT_TRUE(ends(pid, variant->patience ?: 2000));
+		EXPECT_TRUE(ends(pid, variant->patience ?: AT_ONCE));
 	kill(v->pid, SIGCONT);
 	/* With the C client some have to wait for the answer. */
 	if (module_is_c())
-		EXPECT_TRUE(ends(pid, 2000));
+		EXPECT_TRUE(ends(pid, AT_ONCE));
 	v->s->ttl = 3600;
 	EXPECT_EQ(0, others(v));
 	EXPECT_TRUE(unmounts(v));
@@ -355,11 +352,11 @@ TEST_F(dev_killed, unread)
 TEST_F(dev_killed, without_server)
 {
 	struct server *v = &self->v;
-	pid_t pid = waits(v, variant->call, variant->opcode);
+	pid_t pid = asked(v, variant->call, variant->opcode);
 
 	ASSERT_LT(0, pid);
 	server_kill(v);
-	EXPECT_TRUE(ends(pid, 2000));
+	EXPECT_TRUE(ends(pid, AT_ONCE));
 	EXPECT_TRUE(unmounts(v));
 }
 

@@ -94,21 +94,17 @@ TEST_F(dev_limits, names_of_old)
 TEST_F(dev_limits, max_pages)
 {
 	struct server *v = &self->v;
-	const char *path = "/proc/sys/fs/fuse/max_pages_limit";
 	char *got = aligned_alloc(4096, BUF);
-	int fd = open(path, O_WRONLY), file;
+	int file;
 
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(2, write(fd, "16", 2));
+	ASSERT_EQ(0, tune("max_pages_limit", "16"));
 	EXPECT_EQ(0, server_start(v, ""));
 	file = open(under(v, "file"), O_RDONLY | O_DIRECT);
 	EXPECT_LE(0, file);
 	EXPECT_EQ(BUF / 2, read(file, got, BUF / 2));
-	EXPECT_EQ(3, write(fd, "256", 3));
 	EXPECT_EQ(16 * 4096, v->s->largest_read);
 	EXPECT_EQ(BUF / 2 / (16 * 4096), v->s->count[FUSE_READ]);
 	close(file);
-	close(fd);
 	free(got);
 }
 
@@ -164,32 +160,19 @@ static int as_admin(struct server *v, bool admin)
 	return WEXITSTATUS(status);
 }
 
-static int let_admins_in(const char *module, const char *value)
-{
-	char path[96];
-	int fd, n;
-
-	snprintf(path, sizeof(path), "/sys/module/%s/parameters/allow_sys_admin_access", module);
-	fd = open(path, O_WRONLY);
-	n = write(fd, value, 1);
-	close(fd);
-	return n;
-}
-
 TEST_F(dev_limits, administrators)
 {
 	struct server *v = &self->v;
-	const char *module = module_is_c() ? "fuse" : "rust_fuse";
 
 	ASSERT_EQ(0, chmod(v->dir, 0755));
 	ASSERT_EQ(0, server_start(v, ""));
 	/* Its real user is not who mounted. */
 	EXPECT_EQ(EACCES, as_admin(v, true));
 	EXPECT_EQ(EACCES, as_admin(v, false));
-	ASSERT_EQ(1, let_admins_in(module, "Y"));
+	ASSERT_EQ(0, tune("allow_sys_admin_access", "Y"));
 	EXPECT_EQ(0, as_admin(v, true));
 	EXPECT_EQ(EACCES, as_admin(v, false));
-	EXPECT_EQ(1, let_admins_in(module, "N"));
+	EXPECT_EQ(0, tune("allow_sys_admin_access", "N"));
 	EXPECT_EQ(EACCES, as_admin(v, true));
 }
 

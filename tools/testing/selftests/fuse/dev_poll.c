@@ -67,7 +67,7 @@ TEST_F(dev_poll, wakes)
 
 	pid = fork();
 	if (!pid)
-		_exit(state(self->fd, POLLIN, 20000));
+		_exit(state(self->fd, POLLIN, -1));
 	ASSERT_TRUE(soon(s->count[FUSE_POLL] == 1));
 	EXPECT_EQ(FUSE_POLL_SCHEDULE_NOTIFY, s->poll.flags);
 	/* For nothing: it asks again and goes on waiting. */
@@ -94,7 +94,7 @@ TEST_F(dev_poll, by_epoll)
 	s->revents = POLLIN;
 	EXPECT_EQ(0, epoll_wait(ep, &e, 1, 0));
 	EXPECT_EQ(0, wake(&self->v, s->poll.kh));
-	ASSERT_EQ(1, epoll_wait(ep, &e, 1, 10000));
+	ASSERT_EQ(1, epoll_wait(ep, &e, 1, PATIENCE * 1000));
 	EXPECT_EQ(EPOLLIN, e.events);
 	/* A file that is closed is not known any more. */
 	close(self->fd);
@@ -119,7 +119,7 @@ TEST_F(dev_poll, ends_with_session)
 
 	/* Who has the device open keeps the session. */
 	if (!pid && !close(self->v.fd))
-		_exit(state(self->fd, POLLIN, 20000));
+		_exit(state(self->fd, POLLIN, -1));
 	ASSERT_TRUE(soon(self->s->count[FUSE_POLL] == 1));
 	close(self->v.fd);
 	self->v.fd = -1;

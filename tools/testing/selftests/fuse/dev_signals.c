@@ -24,17 +24,18 @@ static void on_signal(int sig)
 {
 }
 
-/* Waits for an answer in a process that takes SIGUSR1, which exits with the errno. */
+/* Waits for an answer in a process that takes SIGUSR1 from the first, which exits with the errno. */
 static pid_t waiter(struct server *v)
 {
-	pid_t pid = fork();
+	struct sigaction sa = { .sa_handler = on_signal };
+	pid_t pid;
 
+	sigaction(SIGUSR1, &sa, NULL);
+	pid = fork();
 	if (!pid) {
-		struct sigaction sa = { .sa_handler = on_signal };
 		struct statfs sf;
 
 		close(v->fd);
-		sigaction(SIGUSR1, &sa, NULL);
 		_exit(statfs(v->dir, &sf) ? errno : 0);
 	}
 	return pid;
@@ -68,12 +69,11 @@ TEST_F(dev_signals, interrupt)
 	EXPECT_EQ(EINTR, end_of(pid));
 	/* Who comes before the server has read the request. */
 	self->s->interrupted = 0;
-	kill(v->pid, SIGSTOP);
+	server_stop(v);
 	pid = waiter(v);
-	usleep(200000);
+	EXPECT_TRUE(waits(pid));
 	kill(pid, SIGUSR1);
-	usleep(50000);
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_TRUE(waits(pid));
 	kill(v->pid, SIGCONT);
 	EXPECT_EQ(EINTR, end_of(pid));
 	EXPECT_EQ(self->s->hung, self->s->interrupted);
@@ -105,7 +105,7 @@ TEST_F(dev_signals, interrupt_answers)
 	EXPECT_EQ(ENOENT, errno);
 	/* Never: nothing is told any more. */
 	self->s->interrupt_says = ENOSYS;
-	usleep(100000);
+	EXPECT_TRUE(soon(self->s->interrupt_said == ENOSYS));
 	n = self->s->count[FUSE_INTERRUPT];
 	usleep(50000);
 	EXPECT_EQ(n, self->s->count[FUSE_INTERRUPT]);
@@ -116,9 +116,9 @@ TEST_F(dev_signals, interrupt_answers)
 	if (module_is_c())
 		return;
 	pid = waiter(v);
-	usleep(100000);
+	EXPECT_TRUE(waits(pid));
 	kill(pid, SIGUSR1);
-	usleep(100000);
+	EXPECT_TRUE(waits(pid));
 	EXPECT_EQ(n, self->s->count[FUSE_INTERRUPT]);
 	kill(pid, SIGKILL);
 	end_of(pid);
@@ -367,7 +367,7 @@ TEST_F(dev_signals, splice_shares)
 		map[STORED] = 9;
 		_exit(0);
 	}
-	stored = soon(waitpid(storer, NULL, WNOHANG) == storer);
+	stored = within(module_is_c() ? 5 : PATIENCE, waitpid(storer, NULL, WNOHANG) == storer);
 	self->s->hold = 0;
 	if (!stored)
 		waitpid(storer, NULL, 0);

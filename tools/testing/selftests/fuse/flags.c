@@ -157,7 +157,8 @@ TEST_F(flags, truncated_by_setattr)
 /* Who truncates or writes without CAP_FSETID has set-user-id bits cleared, and says so with OPEN and WRITE. */
 TEST_F(flags, kill_suidgid)
 {
-	int fd, status;
+	pid_t pid;
+	int fd;
 
 	self->v.s->init_flags = FUSE_ATOMIC_O_TRUNC | FUSE_HANDLE_KILLPRIV_V2;
 	ASSERT_EQ(0, server_start(&self->v, ",allow_other"));
@@ -165,15 +166,15 @@ TEST_F(flags, kill_suidgid)
 	ASSERT_LE(0, fd);
 	EXPECT_FALSE(self->v.s->last_open.open_flags & FUSE_OPEN_KILL_SUIDGID);
 	close(fd);
-	if (!fork()) {
+	pid = fork();
+	if (!pid) {
 		int e = setuid(1000);
 
 		fd = open(under(&self->v, "file"), O_RDWR | O_TRUNC | O_CLOEXEC);
 		e |= fd < 0 || pwrite(fd, "x", 1, 0) != 1;
 		_exit(e);
 	}
-	wait(&status);
-	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, end_of(pid));
 	EXPECT_TRUE(self->v.s->last_open.open_flags & FUSE_OPEN_KILL_SUIDGID);
 	EXPECT_TRUE(self->v.s->last_write.write_flags & FUSE_WRITE_KILL_SUIDGID);
 }

@@ -170,7 +170,7 @@ TEST_F(iomode, open_waits)
 	self->s->open_flags = 0;
 	opener = child(open(under(v, "file"), O_RDWR) >= 0);
 	EXPECT_TRUE(waits(opener));
-	EXPECT_MODE("parallel users=0 writers=2 waiting=1", v);
+	EXPECT_MODE_SOON("parallel users=0 writers=2 waiting=1", v);
 	late = writer(fd, self->buf, 5 * PAGE);
 	EXPECT_TRUE(waits(late));
 	EXPECT_EQ(2, self->s->held);
@@ -195,8 +195,7 @@ TEST_F(iomode, waiter_killed)
 		self->s->open_flags = 0;
 		waiter = i ? child(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED)
 			   : child(open(under(v, "file"), O_RDWR) >= 0);
-		EXPECT_TRUE(waits(waiter));
-		EXPECT_MODE("parallel users=0 writers=2 waiting=1", v);
+		EXPECT_MODE_SOON("parallel users=0 writers=2 waiting=1", v);
 		EXPECT_EQ(1000 + SIGKILL, killed(waiter));
 		/* Nothing is left of it: the handle is given back, and writers join again. */
 		EXPECT_TRUE(soon(i || self->s->count[FUSE_RELEASE] == releases + 1));
@@ -271,6 +270,7 @@ TEST_F(iomode, mapping_waits)
 	EXPECT_EQ(2, together(self->s, fd, self->buf, pid, 2, 2));
 	mapper = child(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
 	EXPECT_TRUE(waits(mapper));
+	EXPECT_MODE_SOON("parallel users=0 writers=2 waiting=1", v);
 	EXPECT_EQ(0, let_go(self->s, pid, 2));
 	EXPECT_EQ(0, end_of(mapper));
 	EXPECT_MODE("", v);

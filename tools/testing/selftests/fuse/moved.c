@@ -63,7 +63,7 @@ FIXTURE_SETUP(moved)
 FIXTURE_TEARDOWN(moved)
 {
 	server_end(&self->v);
-	EXPECT_EQ(0, place_end(self->place, true));
+	EXPECT_EQ(0, place_end(self->place));
 	munmap(self->w, sizeof(*self->w));
 }
 

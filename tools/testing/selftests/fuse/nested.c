@@ -67,7 +67,7 @@ FIXTURE_TEARDOWN(nested)
 	server_end(&self->upper);
 	server_end(&self->lower);
 	close(self->data);
-	EXPECT_EQ(0, place_end(self->place, false));
+	EXPECT_EQ(0, place_end(self->place));
 }
 
 #define EXPECT_SAME() do {							\

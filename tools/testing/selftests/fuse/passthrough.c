@@ -66,7 +66,7 @@ FIXTURE_TEARDOWN(passthrough)
 	close(self->fd);
 	server_end(&self->v);
 	close(self->data);
-	EXPECT_EQ(0, place_end(self->place, variant->disk));
+	EXPECT_EQ(0, place_end(self->place));
 }
 
 #define EXPECT_NO_DATA_REQUESTS() do {				\

@@ -3,138 +3,7 @@
 #ifndef SERVE_H
 #define SERVE_H
 
-/* The file of the server that "file" is, else -1. */
-static int data_fd = -1;
-
-static void fill_attr(struct shared *s, uint64_t node, struct fuse_attr *a)
-{
-	struct stat st;
-
-	memset(a, 0, sizeof(*a));
-	a->ino = node;
-	a->mode = S_IFREG | 0644;
-	if (node == FUSE_ROOT_ID || (node >= NODE_DIRS && node < NODE_LINKS))
-		a->mode = S_IFDIR | 0755;
-	else if (node >= NODE_LINKS)
-		a->mode = S_IFLNK | 0777;
-	a->nlink = 1;
-	a->size = node == NODE_FILE ? s->size : 0;
-	a->blocks = (a->size + 511) / 512;
-	a->blksize = 4096;
-	if (node == NODE_FILE)
-		a->mtime = 1000;
-	if (node == NODE_FILE && data_fd >= 0 && !fstat(data_fd, &st)) {
-		a->mode = st.st_mode;
-		a->size = st.st_size;
-		a->blocks = st.st_blocks;
-		a->atime = st.st_atim.tv_sec;
-		a->atimensec = st.st_atim.tv_nsec;
-		a->mtime = st.st_mtim.tv_sec;
-		a->mtimensec = st.st_mtim.tv_nsec;
-		a->ctime = st.st_ctim.tv_sec;
-		a->ctimensec = st.st_ctim.tv_nsec;
-	}
-}
-
-static ssize_t answer(int fd, const struct fuse_in_header *in, int error, const void *body, size_t len)
-{
-	static __thread char out[MESSAGE];
-	struct fuse_out_header *h = (void *)out;
-
-	if (error)
-		len = 0;
-	h->len = sizeof(*h) + len;
-	h->error = error;
-	h->unique = in->unique;
-	if (len)
-		memcpy(out + sizeof(*h), body, len);
-	return write(fd, out, h->len);
-}
-
-static void answer_bent(int fd, struct shared *s, const struct fuse_in_header *in, const void *body, size_t len)
-{
-	static char out[MESSAGE];
-	struct fuse_out_header *h = (void *)out;
-	size_t n = sizeof(*h) + len;
-
-	memcpy(out + sizeof(*h), body, len);
-	*h = (struct fuse_out_header){ .len = n, .unique = in->unique };
-	switch (s->bend) {
-	case UNKNOWN_ID:
-		h->unique += 1000000;
-		break;
-	case POSITIVE_ERROR:
-		h->error = 5;
-		break;
-	case TOO_LONG:
-		h->len = n = n + 8;
-		break;
-	case TOO_SHORT:
-		h->len = n = sizeof(*h) + 8;
-		break;
-	case WRONG_LENGTH:
-		h->len = n + 1;
-		break;
-	}
-	s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
-	/* What was refused without an effect is answered properly. */
-	if (s->bend == TWICE) {
-		s->bent_errno = write(fd, out, n) < 0 ? errno : 0;
-	} else if (s->bend == UNKNOWN_ID || s->bend == POSITIVE_ERROR || s->bend == WRONG_LENGTH) {
-		answer(fd, in, 0, body, len);
-	}
-}
-
-/* Keeps the arguments, before the request is answered. */
-static void note(struct shared *s, uint32_t opcode, const void *arg)
-{
-	switch (opcode) {
-	case FUSE_OPEN:
-		s->last_open = *(const struct fuse_open_in *)arg;
-		break;
-	case FUSE_READ:
-		s->last_read = *(const struct fuse_read_in *)arg;
-		if (s->last_read.size > s->largest_read)
-			s->largest_read = s->last_read.size;
-		break;
-	case FUSE_WRITE:
-		s->last_write = *(const struct fuse_write_in *)arg;
-		if (s->last_write.size > s->largest_write)
-			s->largest_write = s->last_write.size;
-		break;
-	case FUSE_SETATTR:
-		s->last_setattr = *(const struct fuse_setattr_in *)arg;
-		break;
-	case FUSE_FLUSH:
-		s->last_flush = *(const struct fuse_flush_in *)arg;
-		break;
-	case FUSE_FSYNC:
-		s->last_fsync = *(const struct fuse_fsync_in *)arg;
-		break;
-	case FUSE_IOCTL:
-		s->last_ioctl = *(const struct fuse_ioctl_in *)arg;
-		break;
-	case FUSE_SETLK:
-	case FUSE_GETLK:
-		s->last_lk = *(const struct fuse_lk_in *)arg;
-		break;
-	case FUSE_RENAME:
-		arg += sizeof(struct fuse_rename_in);
-		s->renamed[0] = strlen(arg);
-		s->renamed[1] = strlen((const char *)arg + s->renamed[0] + 1);
-		break;
-	case FUSE_RELEASE:
-		s->last_release = *(const struct fuse_release_in *)arg;
-		break;
-	}
-}
-
-static void forgot(struct shared *s, uint64_t node, uint64_t lookups)
-{
-	s->forgotten += lookups;
-	if (node == s->watched)
-		s->watched_forgotten += lookups;
-}
+#include "answer.h"
 
 static void serve(int fd, struct shared *s)
 {
@@ -148,6 +17,7 @@ static void serve(int fd, struct shared *s)
 		const void *body = NULL;
 		size_t len = 0;
 		int error = 0;
+		bool hangs, early;
 		union {
 			struct fuse_init_out init;
 			struct fuse_attr_out attr;
@@ -170,11 +40,15 @@ static void serve(int fd, struct shared *s)
 			_exit(0);
 		memset(&o, 0, sizeof(o));
 		note(s, h->opcode, arg);
-		__atomic_add_fetch(&s->count[h->opcode & 63], 1, __ATOMIC_SEQ_CST);
 		if (h->opcode == FUSE_LOOKUP || h->opcode == FUSE_OPEN || h->opcode == FUSE_FLUSH) {
 			s->last_uid = h->uid;
 			s->last_pid = h->pid;
 		}
+		hangs = h->opcode == s->hang;
+		early = hangs || h->opcode == s->hold || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
+			h->opcode == FUSE_INTERRUPT || h->opcode == FUSE_NOTIFY_REPLY;
+		if (early)
+			count(s, h->opcode);
 		if (h->opcode == FUSE_FORGET) {
 			forgot(s, h->nodeid, ((struct fuse_forget_in *)arg)->nlookup);
 			continue;
@@ -189,12 +63,15 @@ static void serve(int fd, struct shared *s)
 		}
 		if (h->opcode == FUSE_INTERRUPT) {
 			struct fuse_in_header about = { .unique = ((struct fuse_interrupt_in *)arg)->unique };
+			int says = s->interrupt_says;
 
 			s->interrupted = about.unique;
-			if (s->interrupt_says)
-				answer(fd, h, -s->interrupt_says, NULL, 0);
-			else if (s->interrupt_ends)
+			if (says) {
+				answer(fd, h, -says, NULL, 0);
+				s->interrupt_said = says;
+			} else if (s->interrupt_ends) {
 				answer(fd, &about, -EINTR, NULL, 0);
+			}
 			continue;
 		}
 		if (h->opcode == FUSE_NOTIFY_REPLY) {
@@ -203,7 +80,7 @@ static void serve(int fd, struct shared *s)
 			s->retrieve_unique = h->unique;
 			continue;
 		}
-		if (h->opcode == s->hang) {
+		if (hangs) {
 			s->hung = h->unique;
 			continue;
 		}
@@ -214,6 +91,8 @@ static void serve(int fd, struct shared *s)
 			__atomic_sub_fetch(&s->held, 1, __ATOMIC_SEQ_CST);
 		}
 		if (h->opcode == s->fail) {
+			if (!early)
+				count(s, h->opcode);
 			answer(fd, h, -s->error, NULL, 0);
 			continue;
 		}
@@ -416,6 +295,8 @@ static void serve(int fd, struct shared *s)
 		}
 		if (!body)
 			body = &o;
+		if (!early)
+			count(s, h->opcode);
 		if (!error && h->opcode == s->bend_op)
 			answer_bent(fd, s, h, body, len);
 		else

@@ -28,7 +28,9 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+#include "case.h"
 
 #define BUF (1 << 20)
 #define MESSAGE (BUF + 4096)
@@ -58,6 +60,7 @@ struct shared {
 	volatile uint16_t max_background, congestion;
 	volatile uint32_t timeout;	/* seconds, in INIT */
 	volatile int interrupt_says;	/* an errno that INTERRUPT is answered with */
+	volatile int interrupt_said;	/* what it was answered with last */
 	volatile bool interrupt_ends;	/* INTERRUPT ends the request with EINTR */
 	volatile bool polls;		/* POLL is there */
 	volatile uint32_t revents;	/* what it answers */
@@ -105,43 +108,11 @@ struct server {
 	char dir[64];
 };
 
-/* Marks where the program begins and ends in the kernel's log, for the scan of the runner. */
-extern char *program_invocation_short_name;
-static pid_t first_pid;
-
-static void mark(const char *what)
-{
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		dprintf(fd, "<6>%s fuse:%s", what, program_invocation_short_name);
-		close(fd);
-	}
-}
-
-static void __attribute__((constructor)) mark_begin(void)
-{
-	first_pid = getpid();
-	mark("ksft-begin");
-}
-
-static void __attribute__((destructor)) mark_end(void)
-{
-	if (getpid() == first_pid)
-		mark("ksft-end");
-}
-
-static inline bool module_is_c(void)
-{
-	const char *m = getenv("MODULE");
-
-	return m && !strcmp(m, "c");
-}
-
 #include "serve.h"
 
 static inline void server_init(struct server *v)
 {
+	begin_case();
 	v->s = mmap(NULL, sizeof(*v->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	v->s->ttl = 3600;
 	v->s->minor = FUSE_KERNEL_MINOR_VERSION;
@@ -245,6 +216,13 @@ static inline void server_kill(struct server *v)
 	v->pid = 0;
 }
 
+/* The server does nothing any more when this returns. */
+static inline void server_stop(const struct server *v)
+{
+	kill(v->pid, SIGSTOP);
+	waitpid(v->pid, NULL, WUNTRACED);
+}
+
 static inline void server_end(struct server *v)
 {
 	umount2(v->dir, MNT_DETACH);
@@ -263,27 +241,6 @@ static inline const char *under(const struct server *v, const char *name)
 	n = (n + 1) & 3;
 	snprintf(path[n], sizeof(path[n]), "%s/%s", v->dir, name);
 	return path[n];
-}
-
-/* Waits for something that comes soon; false after 10 seconds. */
-#define soon(condition) ({					\
-	bool _is = false;					\
-	for (int _i = 0; !_is && _i < 2000; _i++) {		\
-		_is = (condition);				\
-		if (!_is)					\
-			usleep(5000);				\
-	}							\
-	_is;							\
-})
-
-/* How a process ended: its errno, 1000 and the signal, or -1 if it has not within 10 seconds. */
-static inline int end_of(pid_t pid)
-{
-	int status = 0;
-
-	if (!soon(waitpid(pid, &status, WNOHANG) == pid))
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 #endif

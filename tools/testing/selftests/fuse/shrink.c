@@ -97,8 +97,7 @@ TEST_F_TIMEOUT(shrink, while_read, 120)
 				_exit(errno);
 		_exit(0);
 	}
-	for (i = 0; i < 200 && waitpid(pid, &status, WNOHANG) != pid; i++)
-		usleep(100000);
+	soon(waitpid(pid, &status, WNOHANG) == pid);
 	EXPECT_EQ(0, status) {
 		TH_LOG("%d of it, %d READs meanwhile", self->v.s->count[variant->opcode], self->v.s->count[FUSE_READ] - before);
 		kill(pid, SIGKILL);

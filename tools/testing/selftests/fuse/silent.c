@@ -64,7 +64,7 @@ static bool gone(pid_t pid, int *status)
 	int fd;
 
 	/* A process that ends by itself gets no signal any more, and waits for 10 seconds. */
-	if (soon(waitpid(pid, status, WNOHANG) == pid) || soon(waitpid(pid, status, WNOHANG) == pid))
+	if (soon(waitpid(pid, status, WNOHANG) == pid))
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -86,12 +86,10 @@ static bool ends(pid_t pid)
 /* Whether a process waits, and dies when it is killed. */
 static bool dies(pid_t pid)
 {
-	bool waits;
+	bool did_wait = waits(pid);
 
-	usleep(300000);
-	waits = waitpid(pid, NULL, WNOHANG) == 0;
 	kill(pid, SIGKILL);
-	return gone(pid, NULL) && waits;
+	return gone(pid, NULL) && did_wait;
 }
 
 static int file(const struct server *v, int flags)
@@ -253,9 +251,9 @@ TEST_F(silent, write)
 
 	self->v.s->hang = FUSE_WRITE;
 	pid = other(write_page, &self->v);
+	EXPECT_TRUE(soon(self->v.s->count[FUSE_WRITE] > 0));
 	/* It is closed when the process ends, which is waited for. */
 	EXPECT_TRUE(dies(pid));
-	EXPECT_TRUE(soon(self->v.s->count[FUSE_WRITE] > 0));
 	EXPECT_TRUE(dies(other(write_sync, &self->v)));
 	EXPECT_TRUE(dies(other(write_part, &self->v)));
 	EXPECT_TRUE(ends(other(drop, &self->v)));
@@ -266,12 +264,15 @@ TEST_F(silent, write)
 
 TEST_F(silent, mapped_write)
 {
+	pid_t pid;
+
 	self->v.s->hang = FUSE_WRITE;
-	EXPECT_TRUE(dies(other(change_exit, &self->v)));
+	pid = other(change_exit, &self->v);
+	EXPECT_TRUE(soon(self->v.s->count[FUSE_WRITE] > 0));
+	EXPECT_TRUE(dies(pid));
 	EXPECT_TRUE(dies(other(change_unmap, &self->v)));
 	EXPECT_TRUE(dies(other(change_sync, &self->v)));
 	EXPECT_TRUE(dies(other(change_twice, &self->v)));
-	EXPECT_TRUE(soon(self->v.s->count[FUSE_WRITE] > 0));
 	EXPECT_TRUE(ends(other(drop, &self->v)));
 	EXPECT_TRUE(dies(other(cut, &self->v)));
 }
@@ -286,8 +287,7 @@ TEST_F(silent, unmount)
 	ASSERT_TRUE(ends(other(read_ahead, &self->v)));
 	ASSERT_TRUE(soon(self->v.s->count[FUSE_READ] > 0));
 	pid = other(unmount, &self->v);
-	usleep(500000);
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_TRUE(waits(pid));
 	kill(pid, SIGKILL);
 	EXPECT_TRUE(gone(pid, NULL));
 	/* The server is told that it is over. */
@@ -295,10 +295,12 @@ TEST_F(silent, unmount)
 	self->v.pid = 0;
 }
 
+#define SLOW 5
+
 /* A server that is slow is not given up, as long as it answers something. */
 TEST_F(silent, unmount_waits_for_the_slow)
 {
-	struct fuse_in_header h[2] = { { 0 } };
+	struct fuse_in_header h[SLOW] = { { 0 } };
 	struct server v;
 	char page[PAGE];
 	pid_t pid;
@@ -311,19 +313,20 @@ TEST_F(silent, unmount_waits_for_the_slow)
 	v.s->hang = FUSE_READ;
 	ASSERT_EQ(0, server_start_kept(&v, ",max_read=4096"));
 	fd = file(&v, O_RDONLY);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SLOW; i++) {
 		v.s->hung = 0;
-		EXPECT_EQ(0, posix_fadvise(fd, i * 64 * PAGE, PAGE, POSIX_FADV_WILLNEED));
+		EXPECT_EQ(0, posix_fadvise(fd, i * 16 * PAGE, PAGE, POSIX_FADV_WILLNEED));
 		ASSERT_TRUE(soon(v.s->hung));
 		h[i].unique = v.s->hung;
 	}
 	close(fd);
 	pid = other(unmount, &v);
-	usleep(500000);
+	EXPECT_TRUE(waits(pid));
 	kill(pid, SIGKILL);
 	memset(page, 0, sizeof(page));
-	for (int i = 0; i < 2; i++) {
-		sleep(7);
+	/* Together that is longer than a server has that answers nothing. */
+	for (int i = 0; i < SLOW; i++) {
+		sleep(3);
 		EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
 		EXPECT_LT(0, answer(v.fd, &h[i], 0, page, PAGE));
 	}
@@ -341,8 +344,7 @@ TEST_F(silent, unmount_writes)
 	ASSERT_TRUE(soon(self->v.s->held));
 	ASSERT_TRUE(dies(pid));
 	pid = other(unmount, &self->v);
-	usleep(300000);
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_TRUE(waits(pid));
 	self->v.s->hold = 0;
 	EXPECT_TRUE(ends(pid));
 	EXPECT_EQ(1, self->v.s->data[0]);

@@ -6,10 +6,9 @@
 #ifndef STACKED_H
 #define STACKED_H
 
-#include <linux/loop.h>
 #include <sys/prctl.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include "disk.h"
 
 #define PAGE 4096
 #define DIRECT FOPEN_DIRECT_IO
@@ -31,17 +30,6 @@ static int device_fd = -1;
 	}						\
 	_pid;						\
 })
-
-/* Whether a process sleeps in the kernel and goes on doing so for a while. */
-static inline bool waits(pid_t pid)
-{
-	for (int i = 0; i < 20; i++) {
-		if (waitpid(pid, NULL, WNOHANG | WNOWAIT) > 0)
-			return false;
-		usleep(20000);
-	}
-	return true;
-}
 
 static inline int killed(pid_t pid)
 {
@@ -78,6 +66,14 @@ static inline const char *mode_of(const struct server *v)
 
 #define EXPECT_MODE(mode, v) do {				\
 	if (!module_is_c()) {					\
+		EXPECT_STREQ(mode, mode_of(v));			\
+	}							\
+} while (0)
+
+/* The same where somebody else is on his way there. */
+#define EXPECT_MODE_SOON(mode, v) do {				\
+	if (!module_is_c()) {					\
+		soon(!strcmp(mode, mode_of(v)));		\
 		EXPECT_STREQ(mode, mode_of(v));			\
 	}							\
 } while (0)
@@ -128,35 +124,6 @@ static inline int backing_open(const struct server *v, int fd)
 static inline int backing_close(const struct server *v, uint32_t id)
 {
 	return ioctl(v->fd, FUSE_DEV_IOC_BACKING_CLOSE, &id) ? errno : 0;
-}
-
-/* A folder on a disk file system (in a file, by a loop device) or on tmpfs. */
-static inline bool place_make(const char *dir, bool disk)
-{
-	char cmd[512];
-
-	mkdir(dir, 0755);
-	if (!disk)
-		return !mount("tmpfs", dir, "tmpfs", 0, "");
-	/* Not by mount -o loop: the kernel does not mount what somebody has open for writing. */
-	snprintf(cmd, sizeof(cmd), "truncate -s 64M %s.img && mke2fs -F %s.img >/dev/null && d=$(losetup -f) && losetup $d %s.img && mount -t ext4 $d %s",
-		 dir, dir, dir, dir);
-	return !system(cmd);
-}
-
-static inline int place_end(const char *dir, bool disk)
-{
-	char cmd[512];
-	int e;
-
-	if (!disk) {
-		e = umount(dir) ? errno : 0;
-		rmdir(dir);
-		return e;
-	}
-	snprintf(cmd, sizeof(cmd), "d=$(grep ' %s ' /proc/mounts | cut -d' ' -f1); umount %s && losetup -d $d; e=$?; rm -f %s.img; rmdir %s; exit $e",
-		 dir, dir, dir, dir);
-	return system(cmd);
 }
 
 #endif
