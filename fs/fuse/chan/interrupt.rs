@@ -96,8 +96,15 @@ pub(super) fn send<O: Operation>(
         Err(_) => (),
     }
     match done {
-        Err(Left::Unknown(e)) if may_cancel(O::OPCODE) => {
-            Err(t.cancel(unique).map_or(Left::Unknown(e), Left::NotSent))
+        Err(Left::Unknown(e)) => {
+            let not_sent = may_cancel(O::OPCODE).then(|| t.cancel(unique)).flatten();
+            Err(not_sent.map_or_else(
+                || {
+                    t.left(unique);
+                    Left::Unknown(e)
+                },
+                Left::NotSent,
+            ))
         }
         other => other,
     }

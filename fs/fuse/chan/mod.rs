@@ -56,6 +56,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Takes a request back that was not handed to the server yet.
     fn cancel(&self, unique: Unique) -> Option<KBox<Request>>;
 
+    /// The sender of a request that the server has was killed.
+    fn left(&self, _unique: Unique) {}
+
     /// Whether what [`Self::recall`] says can be done: a device may write an answer to the memory that it was told of until it
     /// gives that back, whatever becomes of the call.
     fn can_recall(&self) -> bool {

@@ -40,6 +40,25 @@ pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
     t.pool().background().go_on(&**t);
 }
 
+/// Whether a request of this kind, when it is answered and nobody has waited, leaves something to [`undo`].
+pub(crate) fn undoes(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::LOOKUP
+            | Opcode::MKNOD
+            | Opcode::MKDIR
+            | Opcode::SYMLINK
+            | Opcode::LINK
+            | Opcode::CREATE
+            | Opcode::TMPFILE
+            | Opcode::OPEN
+            | Opcode::OPENDIR
+            | Opcode::READDIRPLUS
+            | Opcode::SETLK
+            | Opcode::SETLKW
+    )
+}
+
 fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
     match request.opcode() {
         Opcode::LOOKUP | Opcode::MKNOD | Opcode::MKDIR | Opcode::SYMLINK | Opcode::LINK => {

@@ -188,6 +188,25 @@ impl Channel {
         }
     }
 
+    /// Ends the oldest requests that nobody waits for, if there are too many.
+    fn end_surplus(&self) {
+        loop {
+            let (mut entry, readable) = {
+                let mut queue = self.queue.lock();
+                let Some(entry) = queue.take_surplus() else {
+                    break;
+                };
+                (entry, queue.is_readable())
+            };
+            if let Some(request) = entry.request.take() {
+                self.pool.give(request);
+            }
+            if readable {
+                self.tell_readers();
+            }
+        }
+    }
+
     /// Hands a request to its waiter; what nobody waits for is settled.
     pub(super) fn finish(this: ArcBorrow<'_, Self>, request: KBox<Request>, outcome: Result<u32>) {
         if let Some(orphan) = Request::complete(request, outcome) {
@@ -260,6 +279,14 @@ impl Transport for Channel {
         }
     }
 
+    fn left(&self, unique: Unique) {
+        let request = self.queue.lock().leave(unique);
+        if let Some(request) = request {
+            self.pool.give(request);
+        }
+        self.end_surplus();
+    }
+
     fn can_recall(&self) -> bool {
         true
     }
@@ -277,6 +304,7 @@ impl Transport for Channel {
             }
             Self::finish(this, request, Err(errno::ecanceled()));
         }
+        this.end_surplus();
         while let Some(request) = this.pool.background().take_given_up() {
             Self::finish(this, request, Err(errno::ecanceled()));
         }

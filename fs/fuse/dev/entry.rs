@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) born: Moment,
     /// Its call was given up: only its answer is waited for, to be dropped.
     pub(super) taken_back: bool,
+    /// Its sender was killed.
+    pub(super) left: bool,
     /// It was sent again, under an id that says so.
     pub(super) resent: bool,
     /// Its sender has got a signal.
@@ -49,6 +51,7 @@ impl Entry {
             nodes: [None; 2],
             born: Moment::NEVER,
             taken_back: false,
+            left: false,
             resent: false,
             signalled: false,
             to_tell: false,
@@ -71,9 +74,14 @@ impl Entry {
         } else {
             Moment::now()
         };
-        (self.taken_back, self.resent) = (false, false);
+        (self.taken_back, self.left, self.resent) = (false, false, false);
         (self.signalled, self.to_tell) = (false, false);
         hang(&mut self.request, Some(request));
+    }
+
+    /// Whether only the server is waited for, and nobody is copying.
+    pub(super) fn is_left(&self) -> bool {
+        self.taken_back || (self.left && self.request.is_some())
     }
 
     /// The id as the server knows it.

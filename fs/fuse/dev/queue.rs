@@ -21,6 +21,9 @@ const BUCKETS: usize = 256;
 /// FORGETs that go out in a row while requests wait, and requests that go out before the next ones.
 const FORGET_RUN: i32 = 16;
 const REQUEST_RUN: i32 = 8;
+/// Requests that the server has and nobody waits for any more: so many, and then the oldest goes. A server that answers nothing
+/// would have the memory of all who were killed.
+const LEFT: usize = 1024;
 /// Entries that are kept for the next requests.
 const STOCK: usize = 64;
 
@@ -108,6 +111,39 @@ impl Queue {
         let unique = entry.unique;
         let tell = tells && self.signal(unique);
         self.take_back(unique).map(|request| (request, tell))
+    }
+
+    /// The sender of a request that was read was killed. Takes the request if its answer is of no use; what is being copied stays.
+    pub(super) fn leave(&mut self, unique: Unique) -> Option<KBox<Request>> {
+        if let Some(entry) = self.pending.get(unique) {
+            entry.left = true;
+            return None;
+        }
+        let entry = self.get(unique)?;
+        entry.left = true;
+        let matters = entry.request.as_ref().is_some_and(|r| r.matters());
+        if matters {
+            return None;
+        }
+        self.take_back(unique)
+    }
+
+    /// Takes out the oldest of those that nobody waits for, if there are too many: the server's answer will find nothing.
+    pub(super) fn take_surplus(&mut self) -> Option<KBox<Entry>> {
+        let (mut count, mut oldest) = (0, Unique::new(u64::MAX));
+        for list in &self.read {
+            any(list.as_deref(), |entry: &Entry| {
+                if entry.is_left() {
+                    count += 1;
+                    oldest = oldest.min(entry.unique);
+                }
+                false
+            });
+        }
+        if count <= LEFT {
+            return None;
+        }
+        self.take_out(oldest)
     }
 
     /// Takes a request from its entry, which stays.
@@ -326,16 +362,20 @@ impl Queue {
 
     /// Takes out the entry of a request that was read and that the caller has. False when it was taken out already.
     pub(super) fn remove(&mut self, unique: Unique) -> bool {
-        let Some(at) = self.bucket(unique).map(|list| find(list, unique)) else {
+        let Some(entry) = self.take_out(unique) else {
             return false;
         };
-        let Some(mut entry) = at.take() else {
-            return false;
-        };
-        hang(at, entry.next.take());
-        self.ended(&entry);
         self.keep(entry);
         true
+    }
+
+    /// Takes out the entry of a request that was read.
+    fn take_out(&mut self, unique: Unique) -> Option<KBox<Entry>> {
+        let at = find(self.bucket(unique)?, unique);
+        let mut entry = at.take()?;
+        hang(at, entry.next.take());
+        self.ended(&entry);
+        Some(entry)
     }
 
     /// Takes out all entries of requests that were read, through `device` if one is given.

@@ -4,6 +4,7 @@
 
 use super::{Flow, Payload, Request};
 use crate::{
+    chan::reap::undoes,
     chardev::{FromUser, ToUser},
     proto::{header::OutHeader, reply::HEADER_LEN},
 };
@@ -11,6 +12,16 @@ use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 impl Request {
+    /// Whether its answer is of use although nobody waits for it: something is told of it or has to be undone, or folios are locked
+    /// until then, as others must not read what the server does not have yet.
+    pub(crate) fn matters(&self) -> bool {
+        let folios = matches!(
+            self.payload,
+            Payload::Fill(_) | Payload::WriteBack(_) | Payload::Filled(_)
+        );
+        folios || self.owner.is_some() || self.ended.is_some() || undoes(self.opcode)
+    }
+
     /// Length of the message in bytes.
     pub(crate) fn message_len(&self) -> usize {
         let payload = match self.flow {
