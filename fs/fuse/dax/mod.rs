@@ -255,12 +255,10 @@ impl Dax {
 
     /// Shows how many ranges are in which state.
     fn publish(&self) {
-        let (counts, ahead) = {
-            let ranges = self.ranges.lock();
-            (ranges.counts(), ranges.ahead())
-        };
-        self.stats.set_ranges(&counts);
-        self.stats.set_ahead(&ahead);
+        // Under the lock: else who is late with older numbers would leave them there.
+        let ranges = self.ranges.lock();
+        self.stats.set_ranges(&ranges.counts());
+        self.stats.set_ahead(&ranges.ahead());
     }
 
     /// A range is done changing, but is none to take: wakes who waits for that one, and nobody who waits for any.
