@@ -48,6 +48,7 @@ FIXTURE_SETUP(code)
 	char name[32];
 	int fd;
 
+	kmsg("ksft-case", _metadata->name);
 	if (!server_is_daxfsd() || !has_tag(variant->tag))
 		SKIP(return, "no such device");
 	ASSERT_EQ(0, fs_mount(&self->fs, variant->tag, variant->options));
@@ -63,7 +64,7 @@ FIXTURE_SETUP(code)
 
 FIXTURE_TEARDOWN(code)
 {
-	fs_umount(&self->fs);
+	EXPECT_EQ(0, fs_umount(&self->fs));
 }
 
 TEST_F(code, runs)

@@ -239,7 +239,7 @@ static int offers(const char *tag, const char *options)
 	char out[4096];
 	int r;
 
-	if (fs_mount(&fs, tag, options))
+	if (fs_mount(&fs, tag, options) || !initialized(&fs))
 		return -1;
 	r = device(&fs, out, sizeof(out), "init | grep ^offered") ? -1 : !!strstr(out, "HAS_INODE_DAX");
 	if (fs_umount(&fs))

@@ -91,47 +91,22 @@ TEST_F(lists, server_says_it_has_not)
 	EXPECT_EQ(1, counter(&self->fs, "READDIRPLUS"));
 }
 
-/* How many references the server counts. Those that are given back are on their way for a moment. */
-static long lookups(const struct fs *fs, long wanted)
-{
-	char out[256], *p;
-	long n = -1;
-	int i;
-
-	for (i = 0; i < 50 && n != wanted; i++) {
-		if (i)
-			usleep(100000);
-		if (device(fs, out, sizeof(out), "nofiles"))
-			return -1;
-		p = strstr(out, "lookups ");
-		n = p ? atol(p + 8) : -1;
-	}
-	return n;
-}
-
-static void drop_names(void)
-{
-	shell(NULL, 0, "echo 2 >/proc/sys/vm/drop_caches");
-}
-
 TEST_F(lists, references_are_given_back)
 {
-	drop_names();
-	EXPECT_EQ(0, lookups(&self->fs, 0));
+	EXPECT_TRUE(forgets(&self->fs, 0));
 	EXPECT_EQ(102, list(&self->fs, "l", true));
 	/* The folder, and what is in it. */
-	EXPECT_EQ(101, lookups(&self->fs, 101));
+	EXPECT_EQ(101, census(&self->fs, "lookups"));
 	EXPECT_EQ(102, list(&self->fs, "l", false));
-	drop_names();
-	EXPECT_EQ(0, lookups(&self->fs, 0));
+	EXPECT_TRUE(forgets(&self->fs, 0));
 	EXPECT_EQ(0, counter(&self->fs, "bad_forgets"));
 }
 
 /* Who waits for a list can be killed, and what was looked up for nobody is given back. */
 TEST_F(lists, killed_meanwhile)
 {
-	char out[64] = "";
-	int status, i;
+	long replies;
+	int status;
 	pid_t pid;
 
 	if (module_is_c())
@@ -140,16 +115,14 @@ TEST_F(lists, killed_meanwhile)
 	pid = fork();
 	if (!pid)
 		_exit(list(&self->fs, "l", false) == 102);
-	for (i = 0; i < 50 && strncmp(out, "1", 1); i++) {
-		usleep(100000);
-		device(&self->fs, out, sizeof(out), "hung");
-	}
+	EXPECT_TRUE(soon(hanging(&self->fs) == 1));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status));
-	ASSERT_EQ(0, device(&self->fs, NULL, 0, "release-hung"));
-	drop_names();
-	EXPECT_EQ(0, lookups(&self->fs, 0));
+	replies = counter(&self->fs, "round_trips");
+	unhang(&self->fs);
+	EXPECT_TRUE(soon(counter(&self->fs, "round_trips") > replies));
+	EXPECT_TRUE(forgets(&self->fs, 0));
 	EXPECT_EQ(102, list(&self->fs, "l", true));
 }
 
@@ -216,8 +189,7 @@ TEST_F(lists, entries_that_cannot_be)
 		EXPECT_EQ(102, list(&self->fs, "l", true));
 	}
 	/* Each reference went back, by the queue for that, but for the one that was hidden and the one of a node that is none. */
-	drop_names();
-	EXPECT_GE(1, lookups(&self->fs, 0));
+	EXPECT_TRUE(forgets(&self->fs, 1));
 }
 
 /* A list that cannot be. */
@@ -266,7 +238,7 @@ TEST_F(lists, changed_by_the_host)
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, host(&self->fs, NULL, 0, "mv l/entry-7 l/other; mkdir l/entry-7; touch l/entry-7/x"));
 	ASSERT_EQ(0, look_anew(&self->fs, "l"));
-	drop_names();
+	shell(NULL, 0, "echo 2 >/proc/sys/vm/drop_caches");
 	EXPECT_EQ(103, list(&self->fs, "l", true));
 	ASSERT_EQ(0, stat(at(&self->fs, "l/entry-7"), &after));
 	EXPECT_TRUE(S_ISDIR(after.st_mode));

@@ -50,6 +50,7 @@ FIXTURE_VARIANT_ADD(locks, refused)
 
 FIXTURE_SETUP(locks)
 {
+	kmsg("ksft-case", _metadata->name);
 	self->fd = -1;
 	snprintf(self->fs.tag, sizeof(self->fs.tag), TAG);
 	if (!server_is_daxfsd())
@@ -59,6 +60,8 @@ FIXTURE_SETUP(locks)
 	if (module_is_c() && variant->options)
 		SKIP(return, "known difference: no option locks=");
 	device(&self->fs, NULL, 0, "defaults");
+	/* Of a case that ended early; who waits for this file to go ends as well. */
+	host(&self->fs, NULL, 0, "rm -f held");
 	if (variant->disable)
 		ASSERT_EQ(0, device(&self->fs, NULL, 0, variant->disable));
 	ASSERT_EQ(0, fs_mount(&self->fs, TAG, variant->options));
@@ -69,13 +72,13 @@ FIXTURE_SETUP(locks)
 
 FIXTURE_TEARDOWN(locks)
 {
-	char text[256];
-
 	close(self->fd);
 	if (!self->fs.mounted)
 		return;
-	EXPECT_EQ(0, device(&self->fs, text, sizeof(text), "nofiles"));
-	EXPECT_NE(NULL, strstr(text, "locks 0")) { TH_LOG("%s", text); }
+	device(&self->fs, NULL, 0, "delay all 0");
+	unhang(&self->fs);
+	/* Nobody waits for the RELEASE that ends some. */
+	EXPECT_TRUE(soon(census(&self->fs, "locks") == 0));
 	unlink(at(&self->fs, "lock"));
 	EXPECT_EQ(0, fs_umount(&self->fs));
 	device(&self->fs, NULL, 0, "defaults");
@@ -261,14 +264,10 @@ TEST_F(locks, host)
 	EXPECT_EQ(0, flock(self->fd, LOCK_EX));
 }
 
-/* Waits until the server was asked so often, or says that it was not. */
+/* Waits until the server was asked so often. */
 static bool asked(const struct fs *fs, const char *op, long times)
 {
-	int i;
-
-	for (i = 0; i < 200 && counter(fs, op) < times; i++)
-		pause_ms(20);
-	return counter(fs, op) >= times;
+	return soon(counter(fs, op) >= times);
 }
 
 static pid_t waiter(int fd, bool bsd)
@@ -319,8 +318,8 @@ TEST_F(locks, wait)
 /* Who is killed while waiting leaves no lock behind, whether the server has given it meanwhile or not. */
 TEST_F(locks, killed)
 {
-	char text[256] = "";
-	int status, i;
+	long replies;
+	int status;
 	pid_t pid;
 
 	if (!variant->remote)
@@ -336,23 +335,22 @@ TEST_F(locks, killed)
 	ASSERT_EQ(0, lock(self->fd, F_SETLK, F_UNLCK, 0, 0));
 	if (module_is_c())
 		waitpid(pid, &status, 0);
-	for (i = 0; i < 100; i++) {
-		device(&self->fs, text, sizeof(text), "nofiles");
-		if (strstr(text, "locks 0"))
-			break;
-		pause_ms(20);
-	}
-	EXPECT_NE(NULL, strstr(text, "locks 0"));
+	EXPECT_TRUE(soon(census(&self->fs, "locks") == 0));
 
 	/* The lock is given, but the answer comes too late. */
-	ASSERT_EQ(0, device(&self->fs, NULL, 0, "delay SETLKW 500"));
+	ASSERT_EQ(0, device(&self->fs, NULL, 0, "fault SETLKW 1 hang"));
 	pid = waiter(self->fd, false);
 	ASSERT_TRUE(asked(&self->fs, "SETLKW", 2));
 	kill(pid, SIGKILL);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, device(&self->fs, NULL, 0, "delay all 0"));
-	pause_ms(700);
-	EXPECT_EQ(0, elsewhere(self->fd, F_SETLK, F_WRLCK, 0, 0));
+	if (!module_is_c())
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(soon(hanging(&self->fs) == 1));
+	replies = counter(&self->fs, "round_trips");
+	unhang(&self->fs);
+	if (module_is_c())
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(soon(counter(&self->fs, "round_trips") > replies));
+	EXPECT_TRUE(soon(elsewhere(self->fd, F_SETLK, F_WRLCK, 0, 0) == 0));
 }
 
 #define NO_INTERRUPT "virtiofs of the C client sends no INTERRUPT"
@@ -374,15 +372,12 @@ static pid_t interruptible(int fd, int flags)
 	return pid;
 }
 
-/* Its exit status, if it ends soon; -1 if not. */
+/* Its exit status; -1 if it does not end. */
 static int ends(pid_t pid)
 {
-	int status, i;
+	int status = ended_by(pid, now_ms() + SOON_MS);
 
-	for (i = 0; i < 250; i++, pause_ms(20))
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return WEXITSTATUS(status);
-	return -1;
+	return status < 0 ? -1 : WEXITSTATUS(status);
 }
 
 /* A signal ends the wait with EINTR, or has the call restarted, as its handler says. */
@@ -478,6 +473,7 @@ TEST(option)
 {
 	struct fs fs = { .tag = TAG };
 
+	kmsg("ksft-case", _metadata->name);
 	if (module_is_c())
 		SKIP(return, "known difference: no option locks=");
 	EXPECT_EQ(-EINVAL, fs_mount(&fs, TAG, "locks=maybe"));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Shared by the tests of what the window does: time, page faults, the module's own numbers in /sys/fs/virtiofs/N/dax,
+ * Shared by the tests of what the window does: page faults, the module's own numbers in /sys/fs/virtiofs/N/dax,
  * mappings placed for page faults of one size, and cases in which the C client is known to differ.
  * Include after vfs.h.
  */
@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 /* One claim. Where it does not hold with the C modules the case is a known difference, for this reason, and ends. */
 #define OURS(claim, why)                                                                                               \
@@ -29,33 +28,6 @@
 		}                                                                                                      \
 		EXPECT_TRUE(holds) { TH_LOG("%s", #claim); }                                                           \
 	} while (0)
-
-static inline long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static inline void pause_ms(long ms)
-{
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&t, NULL);
-}
-
-/* Waits until something is so, as long as the slowest machine may need; whether it is. */
-#define SOON_MS 30000
-#define soon(condition)                                                                                                \
-	({                                                                                                             \
-		long _end = now_ms() + SOON_MS;                                                                        \
-		bool _is;                                                                                              \
-                                                                                                                       \
-		while (!(_is = (condition)) && now_ms() < _end)                                                        \
-			pause_ms(20);                                                                                  \
-		_is;                                                                                                   \
-	})
 
 /* The number of the system call that a process sleeps in: -1 for a page fault, -2 while it runs or is gone. */
 static inline long sleeps_in(pid_t pid)
@@ -72,14 +44,6 @@ static inline long sleeps_in(pid_t pid)
 		fclose(f);
 	}
 	return number;
-}
-
-/* Requests that the device answers only when it is told to. */
-static inline long hanging(const struct fs *fs)
-{
-	char text[32] = "";
-
-	return device(fs, text, sizeof(text), "hung") ? -1 : atol(text);
 }
 
 static sigjmp_buf touched;
@@ -207,7 +171,7 @@ static inline long window_number(const char *tag, const char *name)
  */
 static inline long ranges_unaccounted(const char *tag)
 {
-	long end = now_ms() + 5000, n;
+	long end = now_ms() + SOON_MS, n;
 	char text[4096];
 
 	do {

@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -113,6 +114,33 @@ static void __attribute__((destructor)) mark_end(void)
 	kmsg("ksft-end", name);
 }
 
+static inline long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static inline void pause_ms(long ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Waits until something is so, as long as the slowest machine may need; whether it is. */
+#define SOON_MS 30000
+#define soon(condition)                                                                                                \
+	({                                                                                                             \
+		long _end = now_ms() + SOON_MS;                                                                        \
+		bool _is;                                                                                              \
+                                                                                                                       \
+		while (!(_is = (condition)) && now_ms() < _end)                                                        \
+			pause_ms(20);                                                                                  \
+		_is;                                                                                                   \
+	})
+
 /* Runs a shell command, keeps the beginning of its output in out (which may be NULL), returns its exit status. */
 static inline int shell(char *out, size_t size, const char *command)
 {
@@ -179,6 +207,46 @@ static inline void reset_counters(const struct fs *fs)
 	device(fs, NULL, 0, "reset");
 }
 
+/* Requests that the device answers only when it is told to. */
+static inline long hanging(const struct fs *fs)
+{
+	char text[32] = "";
+
+	return device(fs, text, sizeof(text), "hung") ? -1 : atol(text);
+}
+
+/* No more requests hang, and those that do are answered. */
+static inline void unhang(const struct fs *fs)
+{
+	device(fs, NULL, 0, "faults clear");
+	device(fs, NULL, 0, "release-hung");
+}
+
+/* What the client has of the device: "inodes", "lookups", "handles" or "locks"; -1 when there is no answer. */
+static inline long census(const struct fs *fs, const char *what)
+{
+	char text[256], word[32], *line, *save;
+	long n;
+
+	if (device(fs, text, sizeof(text), "nofiles"))
+		return -1;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%31s %ld", word, &n) == 2 && !strcmp(word, what))
+			return n;
+	return -1;
+}
+
+/*
+ * Has the kernel forget names and inodes that nobody uses until the client has so many references at most; whether it comes to that.
+ * One go is not enough: it spares what was used since the last, and a file that was closed is used until the server knows of it.
+ */
+static inline bool forgets(const struct fs *fs, long most)
+{
+	long n;
+
+	return soon((shell(NULL, 0, "echo 2 >/proc/sys/vm/drop_caches"), (n = census(fs, "lookups")) >= 0 && n <= most));
+}
+
 /*
  * A case that the harness killed for taking too long was not torn down: its mount, whose options and dentries the next one would
  * share, goes, and so does what it told the device. Its processes may take a moment to be gone.
@@ -226,11 +294,23 @@ static inline int fs_mount(struct fs *fs, const char *tag, const char *options)
 	return 0;
 }
 
+/* The server's answer to INIT is there: the C modules return from mount(2) before it. */
+static inline bool initialized(const struct fs *fs)
+{
+	struct statx stx;
+
+	return !statx(AT_FDCWD, fs->dir, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx);
+}
+
 static inline int fs_umount(struct fs *fs)
 {
+	int e;
+
 	if (fs->mounted) {
-		if (umount(fs->dir))
-			return -errno;
+		/* What the kernel closes for who is gone, or for a call of libaio that has ended, it may close a moment later. */
+		(void)soon((e = umount(fs->dir) ? errno : 0) != EBUSY);
+		if (e)
+			return -e;
 		fs->mounted = false;
 	}
 	rmdir(fs->dir);
