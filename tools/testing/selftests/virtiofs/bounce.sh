@@ -20,12 +20,12 @@ passer_by() {
 }
 
 # nothing_held TAG: waits until the client has forgotten all inodes but the root, which the device does not count.
+none_held() {
+	held=$(ctl "$1" nofiles | awk '$1 == "inodes" { print $2 }')
+	[ "$held" = 0 ]
+}
 nothing_held() {
-	for j in $(seq 100); do
-		held=$(ctl "$1" nofiles | awk '$1 == "inodes" { print $2 }')
-		[ "$held" = 0 ] && return
-		sleep 0.1
-	done
+	soon none_held "$1" && return
 	echo "# $1: $held inodes are held after all were forgotten"
 	return 1
 }
@@ -56,6 +56,13 @@ many() {
 known_difference "writes fail while another device has the memory"
 check "many at once" many
 
+# 1 is write(2).
+all_write() {
+	for pid in $pids; do
+		sleeps_in "$pid" 1 || return
+	done
+}
+
 # What is written back finds no memory, as the other device keeps all of it: that ends, and whoever syncs is told or the data stays.
 kept_by_another() {
 	ctl nodax enable WRITEBACK_CACHE >/dev/null
@@ -67,17 +74,14 @@ kept_by_another() {
 		dd if=/dev/zero of="$m/b/bounce.$i" bs=1M count=1 oflag=direct 2>/dev/null &
 		pids="$pids $!"
 	done
-	sleep 2
+	soon all_write
 	dd if="$dir/data" of="$m/a/bounce.late" bs=1M count=1 conv=notrunc 2>/dev/null
-	timeout -s KILL 25 sync "$m/a/bounce.late"
+	timeout -s KILL 60 sync "$m/a/bounce.late"
 	[ $? = 137 ] && late=1 || late=0
 	ctl tiny faults clear >/dev/null
 	ctl tiny release-hung >/dev/null
 	wait $pids
-	for j in $(seq 250); do
-		grep -q '^Writeback: *0 kB' /proc/meminfo && break
-		sleep 0.1
-	done
+	soon grep -q '^Writeback: *0 kB' /proc/meminfo
 	same "sync that had to be killed" 0 "$late" && same "written back at last" 0 "$(awk '$1 == "Writeback:" { print $2 }' /proc/meminfo)" || return
 	rm "$m"/?/bounce.*
 	umount "$m/a" && umount "$m/b" && ctl nodax defaults >/dev/null
