@@ -56,11 +56,12 @@ many() {
 known_difference "writes fail while another device has the memory"
 check "many at once" many
 
-# 1 is write(2).
-all_write() {
+# all_wait: every process sleeps in a system call, those that came late while their file is opened, and the device has some requests.
+all_wait() {
 	for pid in $pids; do
-		sleeps_in "$pid" 1 || return
+		sleeps_in "$pid" "[0-9]*" || return
 	done
+	hangs tiny 1
 }
 
 # What is written back finds no memory, as the other device keeps all of it: that ends, and whoever syncs is told or the data stays.
@@ -74,7 +75,7 @@ kept_by_another() {
 		dd if=/dev/zero of="$m/b/bounce.$i" bs=1M count=1 oflag=direct 2>/dev/null &
 		pids="$pids $!"
 	done
-	soon all_write
+	soon all_wait
 	dd if="$dir/data" of="$m/a/bounce.late" bs=1M count=1 conv=notrunc 2>/dev/null
 	timeout -s KILL 60 sync "$m/a/bounce.late"
 	[ $? = 137 ] && late=1 || late=0

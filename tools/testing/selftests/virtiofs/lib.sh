@@ -57,12 +57,13 @@ known_difference() { difference=$1; }
 
 # soon COMMAND...: waits until it succeeds, as long as the slowest machine may need; whether it does.
 soon() {
-	for try in $(seq 300); do
-		"$@" && return
+	deadline=$(($(uptime_s) + 30))
+	until "$@"; do
+		[ "$(uptime_s)" -lt "$deadline" ] || return
 		sleep 0.1
 	done
-	return 1
 }
+uptime_s() { cut -d. -f1 /proc/uptime; }
 
 # hangs TAG N: whether at least N requests wait for the device to be told to answer them.
 hangs() { [ "$(ctl "$1" hung)" -ge "$2" ]; }
