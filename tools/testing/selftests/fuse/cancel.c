@@ -130,24 +130,31 @@ static void waits_with_c(struct __test_metadata *_metadata, struct server *v, st
 	EXPECT_LE(0, end_of(pid));
 }
 
-/* A call that the server has read and does not answer. */
+/* A call is made that the server reads and does not answer, and then given up. */
+static pid_t give_up(struct __test_metadata *_metadata, FIXTURE_DATA(cancel) *self, int op, uint32_t opcode, enum how how)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, server_start_kept(&self->v, ""));
+	self->s->hang = opcode;
+	pid = call(&self->v, self->c, op, 1, how);
+	ASSERT_TRUE(soon(self->c->opened));
+	go_on(self->c);
+	ASSERT_TRUE(soon(self->c->submitted && self->s->hung));
+	go_on(self->c);
+	return pid;
+}
+
 static void at_server(struct __test_metadata *_metadata, FIXTURE_DATA(cancel) *self, int op, uint32_t opcode, enum how how)
 {
 	struct server *v = &self->v;
 	struct fuse_in_header h = { 0 };
 	struct fuse_write_out w = { .size = LEN };
 	struct caller *c = self->c;
+	pid_t pid = give_up(_metadata, self, op, opcode, how);
 	struct statfs sf;
-	pid_t pid;
 	int n;
 
-	ASSERT_EQ(0, server_start_kept(v, ""));
-	self->s->hang = opcode;
-	pid = call(v, c, op, 1, how);
-	ASSERT_TRUE(soon(c->opened));
-	go_on(c);
-	ASSERT_TRUE(soon(c->submitted && self->s->hung));
-	go_on(c);
 	if (module_is_c())
 		return waits_with_c(_metadata, v, c, pid, how);
 	EXPECT_TRUE(soon(c->checked == 1));
@@ -278,13 +285,7 @@ TEST_F(cancel, not_resent)
 	if (module_is_c())
 		SKIP(return, "with C there is no call that nobody wants");
 	self->s->init_flags |= FUSE_HAS_RESEND;
-	ASSERT_EQ(0, server_start_kept(v, ""));
-	self->s->hang = FUSE_READ;
-	pid = call(v, c, IOCB_CMD_PREAD, 1, DESTROY);
-	ASSERT_TRUE(soon(c->opened));
-	go_on(c);
-	ASSERT_TRUE(soon(c->submitted && self->s->hung));
-	go_on(c);
+	pid = give_up(_metadata, self, IOCB_CMD_PREAD, FUSE_READ, DESTROY);
 	EXPECT_TRUE(soon(c->checked == 1));
 	EXPECT_EQ(0, notify(v, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0));
 	EXPECT_EQ(0, statfs(v->dir, &sf));

@@ -46,21 +46,27 @@ static inline bool module_is_c(void)
 	return m && !strcmp(m, "c");
 }
 
+/* Writes a word to a file of the kernel; 0 or an errno. */
+static inline int say(const char *path, const char *word)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), e;
+
+	if (fd < 0)
+		return errno;
+	e = write(fd, word, strlen(word)) < 0 ? errno : 0;
+	close(fd);
+	return e;
+}
+
 /* Sets what holds for all mounts: a number in /proc/sys/fs/fuse or a parameter of the module. 0 or an errno. */
 static inline int tune(const char *name, const char *value)
 {
 	char path[96];
-	int fd, e;
 
 	snprintf(path, sizeof(path), "/proc/sys/fs/fuse/%s", name);
 	if (access(path, F_OK))
 		snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module_is_c() ? "fuse" : "rust_fuse", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	e = write(fd, value, strlen(value)) < 0 ? errno : 0;
-	close(fd);
-	return e;
+	return say(path, value);
 }
 
 /* As a case that was killed could not set it again. */

@@ -51,17 +51,6 @@ static int number(const char *dir, const char *name)
 	return n > 1 && text[n - 1] == '\n' ? atoi(text) : -1000;
 }
 
-static int set(const char *dir, const char *name, const char *text)
-{
-	int fd = open(at(dir, name), O_WRONLY), e;
-
-	if (fd < 0)
-		return errno;
-	e = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : errno;
-	close(fd);
-	return e;
-}
-
 TEST_F(dev_control, files)
 {
 	static const struct { const char *name; mode_t mode; } table[] = {
@@ -172,7 +161,7 @@ TEST_F(dev_control, limits)
 
 	for (int n = 0; n < 2; n++) {
 		for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-			int e = set(self->dir, names[n], table[i].text);
+			int e = say(at(self->dir, names[n]), table[i].text);
 
 			EXPECT_EQ(table[i].error, e) TH_LOG("%s: %s", names[n], table[i].text);
 		}
@@ -197,7 +186,7 @@ TEST_F(dev_control, others)
 	if (!pid) {
 		if (setgid(1000) || setuid(1000))
 			_exit(1);
-		_exit(set(self->dir, "abort", "1"));
+		_exit(say(at(self->dir, "abort"), "1"));
 	}
 	waitpid(pid, &status, 0);
 	EXPECT_EQ(EACCES, WEXITSTATUS(status));

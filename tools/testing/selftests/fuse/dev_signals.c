@@ -209,113 +209,72 @@ TEST_F(dev_signals, sigio)
 /* Header and arguments of a WRITE. */
 #define HEAD 80
 
-/* A server that reads and writes by way of a pipe. */
-static void serve_spliced(int fd, struct shared *s)
+static struct shared *shared;
+/* For requests and for answers. */
+static int to[2], from[2];
+
+static ssize_t receive_spliced(int fd, void *in, size_t room)
 {
-	static char in[MESSAGE];
-	int to[2], from[2], size;
-	struct {
-		struct fuse_out_header h;
-		union {
-			struct fuse_init_out init;
-			struct fuse_entry_out entry;
-			struct fuse_attr_out attr;
-			struct fuse_open_out open;
-			struct fuse_write_out write;
-		} o;
-		char data[65536];
-	} static out;
+	ssize_t n = splice(fd, NULL, to[1], NULL, BUF, SPLICE_F_MOVE);
+	ssize_t first = n < HEAD ? n : HEAD;
+	struct fuse_in_header *h = in;
+	struct fuse_write_in *w = (void *)(h + 1);
+	bool whole;
 
-	if (pipe(to) || pipe(from) || fcntl(to[1], F_SETPIPE_SZ, BUF) < 0 || fcntl(from[1], F_SETPIPE_SZ, BUF) < 0)
-		_exit(1);
-	for (;;) {
-		ssize_t n = splice(fd, NULL, to[1], NULL, BUF, SPLICE_F_MOVE);
-		struct fuse_in_header *h = (void *)in;
-		void *arg = in + sizeof(*h);
-		size_t len = 0, first = n < HEAD ? n : HEAD;
-
-		if (n <= 0 || read(to[0], in, first) != (ssize_t)first || n != h->len)
-			_exit(2);
-		/* What it carries stays in the pipe for so long. */
-		if (h->opcode == FUSE_WRITE && ((struct fuse_write_in *)arg)->size == SPLICED) {
-			s->held += s->hold == FUSE_WRITE;
-			while (s->hold == FUSE_WRITE)
-				usleep(1000);
-		}
-		if (read(to[0], in + first, n - first) != (ssize_t)(n - first))
-			_exit(2);
-		/* What a later WRITE brings says nothing of this one. */
-		if (h->opcode == FUSE_WRITE && ((struct fuse_write_in *)arg)->size == SPLICED)
-			s->retrieved[0] = in[HEAD + STORED];
-		s->count[h->opcode & 63]++;
-		memset(&out, 0, sizeof(out.h) + sizeof(out.o));
-		switch (h->opcode) {
-		case FUSE_INIT:
-			out.o.init = (struct fuse_init_out){ .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
-				.max_write = 65536, .max_pages = 16, .flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES,
-				.max_readahead = ((struct fuse_init_in *)arg)->max_readahead };
-			s->init_flags = ((struct fuse_init_in *)arg)->flags;
-			len = sizeof(out.o.init);
-			break;
-		case FUSE_LOOKUP:
-			out.o.entry = (struct fuse_entry_out){ .nodeid = NODE_FILE, .entry_valid = 60, .attr_valid = 60 };
-			fill_attr(s, NODE_FILE, &out.o.entry.attr);
-			len = sizeof(out.o.entry);
-			break;
-		case FUSE_GETATTR:
-			fill_attr(s, h->nodeid, &out.o.attr.attr);
-			len = sizeof(out.o.attr);
-			break;
-		case FUSE_OPEN:
-			len = sizeof(out.o.open);
-			break;
-		case FUSE_WRITE: {
-			struct fuse_write_in *w = arg;
-
-			memcpy(s->data + w->offset, w + 1, w->size);
-			out.o.write.size = w->size;
-			len = sizeof(out.o.write);
-			break;
-		}
-		case FUSE_READ: {
-			struct fuse_read_in *r = arg;
-
-			len = r->size;
-			memcpy(&out.o, s->data + r->offset, len);
-			break;
-		}
-		case FUSE_FORGET:
-		case FUSE_BATCH_FORGET:
-			continue;
-		case FUSE_RELEASE:
-		case FUSE_FLUSH:
-			break;
-		default:
-			out.h.error = -ENOSYS;
-		}
-		out.h.len = sizeof(out.h) + len;
-		out.h.unique = h->unique;
-		/* The header and the rest apart, so that pages of the rest are whole. */
-		if (write(from[1], &out.h, sizeof(out.h)) != sizeof(out.h) || (len && write(from[1], &out.o, len) != (ssize_t)len))
-			_exit(3);
-		if (splice(from[0], NULL, fd, NULL, out.h.len, SPLICE_F_MOVE) != (ssize_t)out.h.len)
-			_exit(4);
+	if (n <= 0 || read(to[0], in, first) != first || n != h->len)
+		_exit(2);
+	whole = h->opcode == FUSE_WRITE && w->size == SPLICED;
+	/* What it carries stays in the pipe for so long. */
+	if (whole && shared->hold_piped) {
+		shared->held++;
+		while (shared->hold_piped)
+			usleep(1000);
 	}
+	if (read(to[0], in + first, n - first) != n - first)
+		_exit(2);
+	/* What a later WRITE brings says nothing of this one. */
+	if (whole)
+		shared->retrieved[0] = ((char *)in)[HEAD + STORED];
+	return n;
+}
+
+/* The header and the rest apart, so that pages of the rest are whole. */
+static ssize_t deliver_spliced(int fd, const void *message, size_t len)
+{
+	ssize_t head = sizeof(struct fuse_out_header), rest = len - head;
+
+	if (write(from[1], message, head) != head || (rest && write(from[1], message + head, rest) != rest))
+		_exit(3);
+	return splice(from[0], NULL, fd, NULL, len, SPLICE_F_MOVE);
+}
+
+/* Mounts with a server that reads and writes by way of pipes; gives "file". */
+static int start_spliced(struct server *v)
+{
+	shared = v->s;
+	v->s->max_write = SPLICED;
+	v->s->max_pages = SPLICED / 4096;
+	if (server_mount(v, ""))
+		return -1;
+	v->pid = fork();
+	if (!v->pid) {
+		if (pipe(to) || pipe(from) || fcntl(to[1], F_SETPIPE_SZ, BUF) < 0 || fcntl(from[1], F_SETPIPE_SZ, BUF) < 0)
+			_exit(1);
+		receive = receive_spliced;
+		deliver = deliver_spliced;
+		serve(v->fd, v->s);
+	}
+	close(v->fd);
+	v->fd = -1;
+	return open(under(v, "file"), O_RDWR);
 }
 
 TEST_F(dev_signals, splice)
 {
 	static char got[65536], want[65536];
 	struct server *v = &self->v;
-	int fd;
+	int fd = start_spliced(v);
 
-	ASSERT_EQ(0, server_mount(v, ""));
-	v->pid = fork();
-	if (!v->pid)
-		serve_spliced(v->fd, self->s);
-	close(v->fd);
-	v->fd = -1;
-	fd = open(under(v, "file"), O_RDWR);
 	ASSERT_LE(0, fd);
 	for (size_t i = 0; i < sizeof(want); i++)
 		want[i] = i * 3 + (i >> 8);
@@ -325,7 +284,7 @@ TEST_F(dev_signals, splice)
 	EXPECT_EQ(0, memcmp(got, self->s->data + 131072, sizeof(got)));
 	close(fd);
 	EXPECT_EQ(FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE,
-		  self->s->init_flags & (FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE));
+		  self->s->offered & (FUSE_SPLICE_READ | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE));
 }
 
 static pid_t write_all(int fd, const char *data)
@@ -342,24 +301,17 @@ TEST_F(dev_signals, splice_shares)
 {
 	static char want[SPLICED];
 	struct server *v = &self->v;
-	int fd, status = -1;
+	int fd = start_spliced(v), status = -1;
 	pid_t writer, storer;
 	bool stored;
 	char *map;
 
-	ASSERT_EQ(0, server_mount(v, ""));
-	v->pid = fork();
-	if (!v->pid)
-		serve_spliced(v->fd, self->s);
-	close(v->fd);
-	v->fd = -1;
-	fd = open(under(v, "file"), O_RDWR);
 	ASSERT_LE(0, fd);
 	map = mmap(NULL, SPLICED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	memset(want, 3, sizeof(want));
 	map[8192] = 1;
-	self->s->hold = FUSE_WRITE;
+	self->s->hold_piped = true;
 	writer = write_all(fd, want);
 	EXPECT_TRUE(soon(self->s->held == 1));
 	storer = fork();
@@ -368,7 +320,7 @@ TEST_F(dev_signals, splice_shares)
 		_exit(0);
 	}
 	stored = within(module_is_c() ? 5 : PATIENCE, waitpid(storer, NULL, WNOHANG) == storer);
-	self->s->hold = 0;
+	self->s->hold_piped = false;
 	if (!stored)
 		waitpid(storer, NULL, 0);
 	/* With the C module the store waits for the WRITE, and may come after it. */
@@ -380,7 +332,7 @@ TEST_F(dev_signals, splice_shares)
 	want[STORED] = stored ? 9 : self->s->data[STORED];
 	EXPECT_EQ(0, memcmp(want, self->s->data, SPLICED));
 	/* A server that is killed with pages in its pipe. */
-	self->s->hold = FUSE_WRITE;
+	self->s->hold_piped = true;
 	writer = write_all(fd, want);
 	EXPECT_TRUE(soon(self->s->held == 2));
 	server_kill(v);

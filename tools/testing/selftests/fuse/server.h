@@ -55,6 +55,7 @@ struct shared {
 	volatile uint32_t max_stack_depth;
 	volatile uint32_t read_takes;	/* microseconds */
 	volatile uint32_t hold;		/* this opcode is answered when this is 0 again */
+	volatile bool hold_piped;	/* a large WRITE stays in the pipe by which it comes */
 	volatile uint64_t init_flags;
 	volatile uint32_t minor;
 	volatile uint16_t max_background, congestion;
@@ -70,6 +71,7 @@ struct shared {
 	volatile uint16_t max_pages;
 	/* What the server says. */
 	volatile int count[64];
+	volatile uint32_t offered;	/* flags, in INIT */
 	volatile int forgotten;		/* lookups that were given back */
 	volatile uint64_t watched;	/* of this node: */
 	volatile int watched_forgotten;
