@@ -46,10 +46,18 @@ FIXTURE(moved) {
 	char place[64], path[80];
 };
 
+/* New pages for the server's file, which are on the disk and not in memory. */
+static bool new_pages(const char *path, const char *data)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool made = write(fd, data, LEN) == LEN && !fsync(fd) && !posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+
+	close(fd);
+	return made;
+}
+
 FIXTURE_SETUP(moved)
 {
-	int fd;
-
 	server_init(&self->v);
 	self->w = mmap(NULL, sizeof(*self->w), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	self->v.s->size = LEN;
@@ -57,11 +65,7 @@ FIXTURE_SETUP(moved)
 	ASSERT_NE(NULL, mkdtemp(self->place));
 	ASSERT_TRUE(place_make(self->place, true));
 	snprintf(self->path, sizeof(self->path), "%s/file", self->place);
-	fd = open(self->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	ASSERT_EQ(LEN, write(fd, self->v.s->data, LEN));
-	ASSERT_EQ(0, fsync(fd));
-	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
-	close(fd);
+	ASSERT_TRUE(new_pages(self->path, self->v.s->data));
 }
 
 FIXTURE_TEARDOWN(moved)

@@ -9,9 +9,9 @@
 
 #define CONNECTIONS "/sys/fs/fuse/connections"
 #define CGROUP "/sys/fs/cgroup"
-#define ROUNDS 24
-/* Bytes that stay charged to an empty group, for what others use as well: less than a page for each round. */
-#define REST (ROUNDS / 3 * PAGE)
+#define ROUNDS 36
+/* Bytes that stay charged to an empty group, for what others use as well: less than a page for each answer that is refused. */
+#define REST (ROUNDS / 6 * PAGE)
 
 /* What is charged to a group that gives back all that it can, also what its processors hold in store for it. */
 static long charged(const char *group)
@@ -45,8 +45,10 @@ static pid_t reader(const struct server *v)
 	return pid;
 }
 
-/* In one round: who waits is cut off before the answer is sent (round 0), after it (1), or so long after it began. */
-static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self, bool killed, int round, double after)
+/* In one round: who waits is cut off before the answer is sent, after it, or so long after it began. */
+enum when { BEFORE, AFTER, MEANWHILE };
+
+static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self, bool killed, enum when when, double after)
 {
 	struct what *w = self->w;
 	struct server *v = &self->v;
@@ -57,7 +59,9 @@ static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self
 	pid_t pid;
 
 	memset(w, 0, sizeof(*w));
-	w->waits = round == 0;
+	w->waits = when == BEFORE;
+	/* So that what is lost in one round is not found again in the next. */
+	ASSERT_TRUE(new_pages(self->path, v->s->data));
 	ASSERT_EQ(0, start(self, MOVED));
 	ASSERT_EQ(0, stat(v->dir, &st));
 	snprintf(path, sizeof(path), CONNECTIONS "/%u/abort", (unsigned int)st.st_dev);
@@ -65,7 +69,7 @@ static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self
 	ASSERT_LE(0, control);
 	pid = reader(v);
 	/* Without sleeping: an answer takes less than that. */
-	for (begin = clock_now(); !(round == 1 ? w->sent : w->about) && clock_now() < begin + PATIENCE; )
+	for (begin = clock_now(); !(when == AFTER ? w->sent : w->about) && clock_now() < begin + PATIENCE; )
 		;
 	EXPECT_TRUE(w->about);
 	for (begin = clock_now(); clock_now() < begin + after; )
@@ -77,13 +81,13 @@ static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self
 	/* He does not wait for the server, which has the page still. */
 	end = end_of(pid);
 	w->waits = false;
-	EXPECT_TRUE((killed ? end == 1000 + SIGKILL : end == ECONNABORTED || end == ENOTCONN) || (round && end == 0)) {
-		TH_LOG("round %d: %d", round, end);
+	EXPECT_TRUE((killed ? end == 1000 + SIGKILL : end == ECONNABORTED || end == ENOTCONN) || (when != BEFORE && end == 0)) {
+		TH_LOG("%d: %d", when, end);
 	}
 	EXPECT_TRUE(soon(w->sent));
-	if (!killed && round == 0)
+	if (!killed && when == BEFORE)
 		EXPECT_EQ(ENOENT, w->error);
-	if (round == 1)
+	if (when == AFTER)
 		EXPECT_EQ(0, w->error);
 	/* Who comes later finds all in order. */
 	if (killed)
@@ -110,8 +114,10 @@ static void cut_off_all(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *
 		snprintf(path, sizeof(path), "%s/cgroup.procs", group);
 		EXPECT_EQ(0, say(path, "0"));
 		for (int round = 0; round < ROUNDS; round++) {
-			cut_off(_metadata, self, killed, round, round < 2 ? 0 : 1.5 * took * (round - 2) / (ROUNDS - 2));
-			if (round == 1)
+			enum when when = round % 3;
+
+			cut_off(_metadata, self, killed, when, when == MEANWHILE ? 1.5 * took * round / ROUNDS : 0);
+			if (when == AFTER)
 				took = self->w->took;
 		}
 		_exit(0);
