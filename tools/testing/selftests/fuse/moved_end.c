@@ -81,7 +81,9 @@ static void cut_off(struct __test_metadata *_metadata, FIXTURE_DATA(moved) *self
 	/* He does not wait for the server, which has the page still. */
 	end = end_of(pid);
 	w->waits = false;
-	EXPECT_TRUE((killed ? end == 1000 + SIGKILL : end == ECONNABORTED || end == ENOTCONN) || (when != BEFORE && end == 0)) {
+	/* With the C module a page that could not be read ahead is an EIO. */
+	EXPECT_TRUE((killed ? end == 1000 + SIGKILL : end == ECONNABORTED || end == ENOTCONN || (module_is_c() && end == EIO)) ||
+		    (when != BEFORE && end == 0)) {
 		TH_LOG("%d: %d", when, end);
 	}
 	EXPECT_TRUE(soon(w->sent));
@@ -136,6 +138,8 @@ TEST_F(moved, aborted)
 
 TEST_F(moved, reader_killed)
 {
+	if (module_is_c())
+		SKIP(return, "the C client waits for the answer to what was read");
 	cut_off_all(_metadata, self, true);
 }
 
