@@ -6,6 +6,7 @@
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
+#include <linux/xarray.h>
 
 /* The last physical address that can get a kernel mapping and page structures. */
 u64 rust_fuse_mappable_limit(void);
@@ -41,6 +42,12 @@ bool rust_fuse_range_has_pagemap(u64 start, u64 len, u64 step)
 		}
 	}
 	return false;
+}
+
+unsigned int rust_fuse_dax_entry_order(struct address_space *mapping, unsigned long index);
+unsigned int rust_fuse_dax_entry_order(struct address_space *mapping, unsigned long index)
+{
+	return xa_get_order(&mapping->i_pages, index);
 }
 
 int rust_fuse_dev_to_node(struct device *dev);
