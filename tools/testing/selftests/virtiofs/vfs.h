@@ -253,8 +253,6 @@ static inline bool forgets(const struct fs *fs, long most)
  */
 static inline void clear_after_killed(const char *tag)
 {
-	static const char *const usual[] = { "delay all 0", "faults clear", "release-hung", "defaults" };
-	struct fs fs = {};
 	char line[1024], source[64], dir[256], type[32];
 	FILE *mounts = fopen("/proc/self/mounts", "re");
 	bool found = false;
@@ -276,9 +274,7 @@ static inline void clear_after_killed(const char *tag)
 		fclose(mounts);
 	if (!found)
 		return;
-	snprintf(fs.tag, sizeof(fs.tag), "%s", tag);
-	for (at = 0; at < (int)(sizeof(usual) / sizeof(*usual)); at++)
-		device(&fs, NULL, 0, usual[at]);
+	shell(NULL, 0, "ctl runner fresh");
 	sleep(1);
 }
 
