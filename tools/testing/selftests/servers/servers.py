@@ -31,10 +31,12 @@ class Server:
     """One server: how it is started, what it cannot do (names of steps in work.py), and what it does wrong, with the reason."""
 
     def __init__(self, name, command, without=(), kind="fuse", prepare=None, below="", program=None, reads=False, needs=None,
-                 after=None, usual=True, faults=None):
+                 after=None, usual=True, faults=None, ready=""):
         self.name, self.command, self.without, self.kind = name, command, without, kind
         self.prepare, self.below, self.reads, self.needs = prepare, below, reads, needs
         self.after, self.usual, self.faults = after, usual, faults or {}
+        # What it says when it may be used.
+        self.ready = ready
         self.program = program or command.split()[0]
 
     def missing(self):
@@ -120,7 +122,9 @@ SERVERS = [
            without=["link", "xattr"], prepare=sshd),
     Server("fuse-overlayfs", "fuse-overlayfs -f -o lowerdir=lower,upperdir=source,workdir=work mnt",
            prepare=lambda: (make("lower"), make("work"))),
-    Server("gocryptfs", "gocryptfs -fg -q -allow_other -passfile pass cipher mnt", prepare=gocryptfs),
+    # It opens a name in its own mount first. Meanwhile a mkdir by somebody else, who has the folder locked until it answers, would have
+    # it wait for ever: it takes the caller's ids with all its threads, one of which waits for that lock.
+    Server("gocryptfs", "gocryptfs -fg -allow_other -passfile pass cipher mnt", prepare=gocryptfs, ready="mounted and ready"),
     Server("mergerfs", "mergerfs -f -o cache.files=auto-full,category.create=mfs,minfreespace=0,xattr=passthrough one:source mnt",
            prepare=lambda: make("one")),
     Server("rclone", "rclone mount --vfs-cache-mode full --allow-other $PWD/source mnt",
@@ -157,6 +161,7 @@ class Mount:
         self.server = server
         self.at = Path.cwd() / "mnt"
         self.log = open("log", "ab")
+        said = self.log.tell()
         self.process = subprocess.Popen(["sh", "-c", f"exec {server.command}"], stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, start_new_session=True)
         kinds = wait(lambda: mounted(self.at) or self.process.poll() is not None, "nothing is mounted")
@@ -168,6 +173,7 @@ class Mount:
             self.top.mkdir(exist_ok=True)
         # The first request waits for INIT.
         os.stat(self.at)
+        wait(lambda: server.ready in Path("log").read_bytes()[said:].decode(errors="replace"), "the server is never ready")
 
     def unmount(self):
         end = time.monotonic() + PATIENCE
