@@ -27,7 +27,7 @@ const PATIENCE_SLICE: Msecs = 1000;
 const BRIEF: Msecs = 200;
 
 /// Whether a request may be taken back: not where it ends something at the server.
-fn may_cancel(opcode: Opcode) -> bool {
+pub(super) fn may_cancel(opcode: Opcode) -> bool {
     !matches!(
         opcode,
         Opcode::FLUSH

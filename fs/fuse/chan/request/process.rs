@@ -4,7 +4,7 @@
 
 use super::{Flow, Payload, Request};
 use crate::{
-    chan::reap::undoes,
+    chan::{interrupt::may_cancel, reap::undoes},
     chardev::{FromUser, ToUser},
     proto::{header::OutHeader, reply::HEADER_LEN},
 };
@@ -12,14 +12,15 @@ use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 impl Request {
-    /// Whether its answer is of use although nobody waits for it: something is told of it or has to be undone, or folios are locked
-    /// until then, as others must not read what the server does not have yet.
+    /// Whether it is of use although nobody waits for it: something is told of its end or has to be undone; folios are locked until then,
+    /// as others must not read what the server does not have yet; or it ends something, also if the server asks to have it sent again.
     pub(crate) fn matters(&self) -> bool {
         let folios = matches!(
             self.payload,
             Payload::Fill(_) | Payload::WriteBack(_) | Payload::Filled(_)
         );
-        folios || self.owner.is_some() || self.ended.is_some() || undoes(self.opcode)
+        let told = self.owner.is_some() || self.ended.is_some();
+        folios || told || undoes(self.opcode) || !may_cancel(self.opcode)
     }
 
     /// Length of the message in bytes.

@@ -174,4 +174,37 @@ TEST_F(left, written)
 	EXPECT_EQ(0, memcmp(got, "0123456789", 10));
 }
 
+/* A server that asks for it gets again what ends something at it, and nothing that only the dead has asked for. */
+TEST_F(left, sent_again)
+{
+	static const uint32_t op[] = { FUSE_READ, FUSE_FLUSH };
+	struct server *v = &self->v;
+	struct shared *s = v->s;
+	pid_t pid;
+
+	for (int i = 0; i < 2; i++) {
+		s->hung = 0;
+		s->hang = op[i];
+		pid = fork();
+		if (!pid) {
+			char byte;
+			int fd = open(under(v, "file"), O_RDONLY | O_DIRECT);
+
+			if (op[i] == FUSE_READ)
+				_exit(read(fd, &byte, 1) < 0 ? errno : 0);
+			_exit(close(fd) ? errno : 0);
+		}
+		ASSERT_TRUE(soon(s->hung));
+		kill(pid, SIGKILL);
+		ASSERT_EQ(1000 + SIGKILL, end_of(pid));
+		/* Of the first one when its file is closed. */
+		ASSERT_TRUE(soon(s->count[FUSE_FLUSH] == i + 1));
+	}
+	EXPECT_EQ(1, s->count[FUSE_READ]);
+	s->hang = 0;
+	ASSERT_EQ(0, notify(v, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0));
+	EXPECT_TRUE(soon(s->count[FUSE_FLUSH] == 3));
+	EXPECT_EQ(1, s->count[FUSE_READ]);
+}
+
 TEST_HARNESS_MAIN
