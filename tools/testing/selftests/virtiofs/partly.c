@@ -87,6 +87,8 @@ TEST_F(partly, copied_into)
 {
 	loff_t from = RANGE / 2, to = RANGE + CHANGED * PAGE;
 
+	if (c_is_spared())
+		SKIP(return, "known difference: the layout is not broken, WARNINGs and a bad page map (G-4)");
 	ASSERT_EQ(16 * PAGE, copy_file_range(self->other, &from, self->fd, &to, 16 * PAGE, 0));
 	EXPECT_TRUE(both(self->huge, self->pages, BEFORE, 1));
 	EXPECT_TRUE(both(self->huge, self->pages, BEHIND, 1));
@@ -108,6 +110,8 @@ TEST_F(partly, cut_by_host)
 {
 	struct stat st;
 
+	if (c_is_spared())
+		SKIP(return, "known difference: the layout is not broken (G-3)");
 	ASSERT_EQ(0, host(&self->fs, NULL, 0, "truncate -s %lu p/f", RANGE + CHANGED * PAGE));
 	EXPECT_TRUE(soon(!fstat(self->fd, &st) && st.st_size == (off_t)(RANGE + CHANGED * PAGE)));
 	EXPECT_TRUE(both(self->huge, self->pages, BEFORE, 1));
