@@ -38,7 +38,6 @@
 #include "../helpers/helpers.c"
 
 /* Constants that bindgen cannot read from macros with casts. */
-static const u64 RUST_FUSE_PMD_SIZE = PMD_SIZE;
 static const unsigned int RUST_FUSE_TASK_KILLABLE = TASK_KILLABLE;
 static const unsigned int RUST_FUSE_TASK_IDLE = TASK_IDLE;
 static const unsigned int RUST_FUSE_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;

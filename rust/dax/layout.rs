@@ -8,29 +8,19 @@
 //!
 //! The invalidate lock is held for writing, which the type of the guard proves; while a page is pinned the lock is let go
 //! and taken again.
+//!
+//! Such a page is looked at from time to time. The kernel's own wait ends when nobody uses the page at all, which may never be, as
+//! others can have it in their page tables again meanwhile.
 
 use crate::{
     bindings,
     vfs::{inode::Invalidate, FileSystem, Inode},
 };
-use kernel::{error::to_result, page::PAGE_SHIFT, prelude::*};
+use kernel::{current, error::to_result, page::PAGE_SHIFT, prelude::*, time::Msecs};
 
-/// Bytes of the largest entry.
-const HUGE: u64 = bindings::RUST_FUSE_PMD_SIZE;
-
-/// Waits once, with faults let in.
-///
-/// # Safety
-///
-/// For `dax_break_layout` only: the invalidate lock of the inode is held for writing, by this task.
-unsafe extern "C" fn wait_for_page(inode: *mut bindings::inode) {
-    // SAFETY: Called by `dax_break_layout` with the lock held, which is held again at the end.
-    unsafe {
-        bindings::rust_fuse_filemap_invalidate_unlock(inode);
-        kernel::bindings::schedule();
-        bindings::rust_fuse_filemap_invalidate_lock(inode);
-    }
-}
+/// Milliseconds after which pinned pages are looked at again: at first, and at last.
+const PAUSE: Msecs = 1;
+const PAUSE_MAX: Msecs = 50;
 
 impl<T: FileSystem> Invalidate<'_, T> {
     /// Takes everything from `start` to `end` (inclusive, in bytes; `u64::MAX` for the end of the file) out of page tables
@@ -40,11 +30,34 @@ impl<T: FileSystem> Invalidate<'_, T> {
     ///
     /// `ERESTARTSYS` when a signal arrives while a page is pinned.
     pub(crate) fn break_layout(&mut self, start: u64, end: u64) -> Result {
-        if self.try_break_layout(start, end).is_ok() {
-            return Ok(());
+        let mut pause = PAUSE;
+        loop {
+            match self.try_break_layout(start, end) {
+                Err(e) if e == ERESTARTSYS => (),
+                done => return done,
+            }
+            self.let_in(pause)?;
+            pause = (2 * pause).min(PAUSE_MAX);
         }
-        // While a page is waited for, faults may make a huge entry of what are small ones now.
-        self.break_with(start & !(HUGE - 1), end | (HUGE - 1), Some(wait_for_page))
+    }
+
+    /// Lets faults in for a while.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` on a signal.
+    fn let_in(&mut self, ms: Msecs) -> Result {
+        let inode = self.inode().as_raw();
+        // SAFETY: The lock is held for writing, and is again at the end. This is process context.
+        unsafe {
+            bindings::rust_fuse_filemap_invalidate_unlock(inode);
+            kernel::bindings::msleep_interruptible(ms);
+            bindings::rust_fuse_filemap_invalidate_lock(inode);
+        }
+        if current!().signal_pending() {
+            return Err(ERESTARTSYS);
+        }
+        Ok(())
     }
 
     /// As [`Self::break_layout`], but leaves everything as it is when a page is pinned.
@@ -53,11 +66,17 @@ impl<T: FileSystem> Invalidate<'_, T> {
     ///
     /// `ERESTARTSYS` when a page is pinned.
     pub(crate) fn try_break_layout(&mut self, start: u64, end: u64) -> Result {
-        self.break_with(
+        let (start, end) = (
             start & !(self.entry_at(start) - 1),
             end | (self.entry_at(end) - 1),
-            None,
-        )
+        );
+        let (start, end) = (
+            i64::try_from(start).unwrap_or(i64::MAX),
+            i64::try_from(end).unwrap_or(i64::MAX),
+        );
+        let inode: &Inode<T> = self.inode();
+        // SAFETY: The inode is valid and the invalidate lock is held for writing.
+        to_result(unsafe { bindings::dax_break_layout(inode.as_raw(), start, end, None) })
     }
 
     /// Bytes of the entry in which the byte at `pos` lies, or of a page.
@@ -76,20 +95,5 @@ impl<T: FileSystem> Invalidate<'_, T> {
     pub(crate) fn unmap(&mut self) {
         // SAFETY: The inode and its mapping are valid.
         unsafe { bindings::unmap_mapping_pages((*self.inode().as_raw()).i_mapping, 0, 0, false) };
-    }
-
-    fn break_with(
-        &mut self,
-        start: u64,
-        end: u64,
-        wait: Option<unsafe extern "C" fn(*mut bindings::inode)>,
-    ) -> Result {
-        let (start, end) = (
-            i64::try_from(start).unwrap_or(i64::MAX),
-            i64::try_from(end).unwrap_or(i64::MAX),
-        );
-        let inode: &Inode<T> = self.inode();
-        // SAFETY: The inode is valid and the invalidate lock is held for writing.
-        to_result(unsafe { bindings::dax_break_layout(inode.as_raw(), start, end, wait) })
     }
 }

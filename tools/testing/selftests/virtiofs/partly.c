@@ -8,6 +8,7 @@
 #include "vfs.h"
 #include "measure.h"
 #include <linux/falloc.h>
+#include <sys/uio.h>
 
 #define SIZE (2 * RANGE)
 #define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -81,6 +82,38 @@ TEST_F(partly, punched)
 	EXPECT_TRUE(both(self->huge, self->pages, BEHIND, 1));
 	EXPECT_EQ(0, memcmp(self->huge + CHANGED * PAGE, zeros, PAGE));
 	EXPECT_EQ(0, memcmp(self->pages + CHANGED * PAGE, zeros, PAGE));
+}
+
+/* While a page of the part is pinned, as it is in a pipe, who changes it waits. */
+TEST_F(partly, punched_when_let_go)
+{
+	struct iovec page = { self->huge + CHANGED * PAGE, PAGE };
+	char got[PAGE], zeros[PAGE] = "";
+	int p[2], status;
+	pid_t pid;
+
+	if (c_is_spared())
+		SKIP(return, "known difference: it waits until nobody has the page in page tables any more (G-29)");
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_EQ(PAGE, vmsplice(p[1], &page, 1, 0));
+	pid = fork();
+	if (!pid)
+		_exit(fallocate(self->fd, PUNCH, RANGE + CHANGED * PAGE, 16 * PAGE) ? errno : 0);
+	/* fallocate(2), and then a little. */
+	EXPECT_TRUE(soon(sleeps_in(pid) == 285));
+	pause_ms(300);
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	/* Mapped again meanwhile. */
+	EXPECT_TRUE(both(self->huge, self->pages, BEFORE, 1));
+	ASSERT_EQ(PAGE, read(p[0], got, PAGE));
+	EXPECT_EQ(-1, differs(got, RANGE + CHANGED * PAGE, PAGE, 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(both(self->huge, self->pages, BEFORE, 1));
+	EXPECT_TRUE(both(self->huge, self->pages, BEHIND, 1));
+	EXPECT_EQ(0, memcmp(self->huge + CHANGED * PAGE, zeros, PAGE));
+	close(p[0]);
+	close(p[1]);
 }
 
 TEST_F(partly, copied_into)
