@@ -40,35 +40,54 @@ pub(crate) fn reap(t: &Arc<dyn Transport>, mut request: KBox<Request>) {
     t.pool().background().go_on(&**t);
 }
 
-/// Whether a request of this kind, when it is answered and nobody has waited, leaves something to [`undo`].
-pub(crate) fn undoes(opcode: Opcode) -> bool {
-    matches!(
-        opcode,
-        Opcode::LOOKUP
-            | Opcode::MKNOD
-            | Opcode::MKDIR
-            | Opcode::SYMLINK
-            | Opcode::LINK
-            | Opcode::CREATE
-            | Opcode::TMPFILE
-            | Opcode::OPEN
-            | Opcode::OPENDIR
-            | Opcode::READDIRPLUS
-            | Opcode::SETLK
-            | Opcode::SETLKW
-    )
+/// What the server has done when it answers.
+#[derive(Clone, Copy)]
+enum Done {
+    /// Looked up a name.
+    Entry,
+    /// And opened the file.
+    EntryAndOpen,
+    /// Opened something that has to be released with this.
+    Open(Opcode),
+    /// Looked up all names that it lists.
+    Entries,
+    /// Set a lock.
+    Lock,
+}
+
+/// What has to be undone of a request that is answered when nobody waits any more.
+fn done_by(opcode: Opcode) -> Option<Done> {
+    match opcode {
+        Opcode::LOOKUP | Opcode::MKNOD | Opcode::MKDIR | Opcode::SYMLINK | Opcode::LINK => {
+            Some(Done::Entry)
+        }
+        Opcode::CREATE | Opcode::TMPFILE => Some(Done::EntryAndOpen),
+        Opcode::OPEN => Some(Done::Open(Opcode::RELEASE)),
+        Opcode::OPENDIR => Some(Done::Open(Opcode::RELEASEDIR)),
+        Opcode::READDIRPLUS => Some(Done::Entries),
+        Opcode::SETLK | Opcode::SETLKW => Some(Done::Lock),
+        _ => None,
+    }
+}
+
+/// Whether there may be something to undo of a request.
+pub(super) fn undoes(opcode: Opcode) -> bool {
+    done_by(opcode).is_some()
 }
 
 fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
-    match request.opcode() {
-        Opcode::LOOKUP | Opcode::MKNOD | Opcode::MKDIR | Opcode::SYMLINK | Opcode::LINK => {
+    let Some(done) = done_by(request.opcode()) else {
+        return;
+    };
+    match done {
+        Done::Entry => {
             if let Ok(Ok((entry, _))) =
                 request.parse_as::<EntryOut>(used, core::mem::size_of::<EntryOut>())
             {
                 forget(t, entry.nodeid);
             }
         }
-        Opcode::CREATE | Opcode::TMPFILE => {
+        Done::EntryAndOpen => {
             if let Ok(Ok((r, _))) =
                 request.parse_as::<EntryAndOpen>(used, core::mem::size_of::<EntryAndOpen>())
             {
@@ -76,19 +95,14 @@ fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
                 forget(t, r.entry.nodeid);
             }
         }
-        op @ (Opcode::OPEN | Opcode::OPENDIR) => {
+        Done::Open(with) => {
             if let Ok(Ok((open, _))) =
                 request.parse_as::<OpenOut>(used, core::mem::size_of::<OpenOut>())
             {
-                let op = if op == Opcode::OPEN {
-                    Opcode::RELEASE
-                } else {
-                    Opcode::RELEASEDIR
-                };
-                release(t, op, request.nodeid(), &open);
+                release(t, with, request.nodeid(), &open);
             }
         }
-        Opcode::READDIRPLUS => {
+        Done::Entries => {
             if let (Ok(Ok(((), len))), Payload::Bytes(bytes)) =
                 (request.parse_as::<()>(used, 0), request.payload())
             {
@@ -99,14 +113,13 @@ fn undo(t: &Arc<dyn Transport>, request: &Request, used: u32) {
                 }
             }
         }
-        Opcode::SETLK | Opcode::SETLKW => {
+        Done::Lock => {
             if let (Ok(Ok(_)), Some(arg)) = (request.parse_as::<()>(used, 0), request.arguments()) {
                 if lock::undo(&**t, request.nodeid(), arg).is_err() {
                     pr_warn!("no memory to give up a lock that nobody waited for\n");
                 }
             }
         }
-        _ => (),
     }
 }
 

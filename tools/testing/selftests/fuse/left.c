@@ -7,6 +7,9 @@
 #include "kselftest_harness.h"
 #include "server.h"
 
+#include <linux/aio_abi.h>
+#include <sys/syscall.h>
+
 #define CONNECTIONS "/sys/fs/fuse/connections"
 /* Requests of the dead that are kept. */
 #define LEFT 1024
@@ -74,6 +77,23 @@ static int late(const struct server *v, uint64_t unique, const void *body, size_
 	return answer(v->fd, &h, 0, body, len) < 0 ? errno : 0;
 }
 
+/* Requests that the server has not answered; -1 where that is not known. st is the mount's. */
+static int waiting(const struct stat *st)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	if (mount("none", CONNECTIONS, "fusectl", 0, NULL))
+		return -1;
+	snprintf(path, sizeof(path), CONNECTIONS "/%u/waiting", (unsigned int)st->st_dev);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		strcpy(text, "-1");
+	close(fd);
+	umount(CONNECTIONS);
+	return atoi(text);
+}
+
 /* Those that would have to be undone stay, but not any number of them. */
 TEST_F_TIMEOUT(left, number, 120)
 {
@@ -82,10 +102,8 @@ TEST_F_TIMEOUT(left, number, 120)
 	struct fuse_entry_out out = { .nodeid = NODE_NAMES + 1 };
 	volatile bool *more = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t first, last;
-	char path[64], text[32] = "";
 	struct stat st;
 	pid_t pid;
-	int fd;
 
 	ASSERT_EQ(0, stat(v->dir, &st));
 	s->hang = FUSE_LOOKUP;
@@ -100,13 +118,7 @@ TEST_F_TIMEOUT(left, number, 120)
 	last = s->hung;
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
-	ASSERT_TRUE(!mount("none", CONNECTIONS, "fusectl", 0, NULL) || errno == EBUSY);
-	snprintf(path, sizeof(path), CONNECTIONS "/%u/waiting", (unsigned int)st.st_dev);
-	fd = open(path, O_RDONLY);
-	EXPECT_LT(0, read(fd, text, sizeof(text) - 1));
-	EXPECT_EQ(LEFT, atoi(text));
-	close(fd);
-	umount(CONNECTIONS);
+	EXPECT_EQ(LEFT, waiting(&st));
 	/* The oldest is not known any more; what the server did for one that is known is undone. */
 	EXPECT_EQ(ENOENT, late(v, first, &out, sizeof(out)));
 	s->watched = NODE_NAMES + 1;
@@ -114,6 +126,44 @@ TEST_F_TIMEOUT(left, number, 120)
 	EXPECT_TRUE(soon(s->watched_forgotten == 1));
 	s->hang = 0;
 	EXPECT_EQ(0, stat(under(v, "n1"), &st));
+}
+
+/* So it is with calls that a process which lives on has given up. */
+TEST_F(left, given_up)
+{
+	struct server *v = &self->v;
+	struct shared *s = v->s;
+	struct iocb *cb = calloc(THREADS, sizeof(*cb)), *one;
+	aio_context_t ctx = 0;
+	struct stat st;
+	char *mem;
+	int fd;
+
+	server_kill(v);
+	umount(v->dir);
+	close(v->fd);
+	s->init_flags = FUSE_ASYNC_DIO;
+	s->max_background = 2 * THREADS;
+	s->congestion = 2 * THREADS;
+	ASSERT_EQ(0, server_start_kept(v, ""));
+	ASSERT_EQ(0, stat(v->dir, &st));
+	fd = open(under(v, "file"), O_RDONLY | O_DIRECT);
+	mem = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(fd >= 0 && mem != MAP_FAILED && cb);
+	ASSERT_EQ(0, syscall(SYS_io_setup, THREADS, &ctx));
+	s->hang = FUSE_READ;
+	for (int i = 0; i < THREADS; i++) {
+		one = &cb[i];
+		*one = (struct iocb){ .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = fd, .aio_nbytes = 4096, .aio_buf = (uintptr_t)mem };
+		ASSERT_EQ(1, syscall(SYS_io_submit, ctx, 1, &one));
+	}
+	ASSERT_TRUE(soon(s->count[FUSE_READ] == THREADS));
+	EXPECT_EQ(THREADS, waiting(&st));
+	EXPECT_EQ(0, syscall(SYS_io_destroy, ctx));
+	EXPECT_EQ(LEFT, waiting(&st));
+	EXPECT_EQ(0, late(v, s->hung, s->data, 4096));
+	close(fd);
+	free(cb);
 }
 
 /* Memory that the answer was to fill. */
